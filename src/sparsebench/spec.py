@@ -1,0 +1,60 @@
+"""What one job is told to do: plain data that travels as JSON from the grid to the command line."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Spec(BaseModel):
+    """Immutable, and strict about unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MethodSpec(Spec):
+    """A method as configured: ``label`` names it in paths, columns and charts.
+
+    ``method`` is a registered name or ``path/to/file.py:Class``; ``digest`` covers the source it runs.
+    """
+
+    label: str
+    method: str
+    params: dict[str, Any] = {}
+    digest: str = ""
+
+
+class Sweep(Spec):
+    """One method at several sparsities (``dense``: the single sparsity 0)."""
+
+    spec: MethodSpec
+    sparsities: tuple[float, ...]
+
+
+class TaskSpec(Spec):
+    """A task as configured: ``label`` names it everywhere, ``task`` is the registered generator."""
+
+    label: str
+    task: str
+    params: dict[str, Any] = {}
+    samples: int
+    seed: int
+
+
+class CellSpec(Spec):
+    """One (model, prefill method, task, length): one job, one model load.
+
+    ``rows`` are the product of samples, ``prefill.sparsities`` and all (decode method, sparsity) pairs of ``decode``.
+    """
+
+    model: str
+    prefill: Sweep
+    decode: tuple[Sweep, ...]
+    task: str
+    length_tok: int
+    samples: int
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    impl: Literal["auto", "triton", "reference"] = "auto"
+    cache: Literal["shared", "compacted"] = "shared"
+    batch_rows: int = 32

@@ -1,0 +1,74 @@
+"""What a task is: it synthesises samples for a tokenizer and scores what a model answered.
+
+A task is a frozen dataclass: its fields are the parameters a config may set.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, ClassVar
+
+from sparsebench.tasks.window import Window
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One question over one long context, before the chat template.
+
+    Parameters
+    ----------
+    user
+        The user's message: instruction, context, question.
+    answer_prefix
+        The assistant's first words, given to the model ("" for none).
+    answers
+        Gold answers as the scorer reads them.
+    evidence
+        Character offsets into ``user`` where the evidence begins.
+    max_new_tok
+        Limit of generated tokens.
+    stop
+        Strings that end the answer.
+    meta
+        What else the scorer needs; JSON types only.
+    """
+
+    user: str
+    answer_prefix: str
+    answers: tuple[str, ...]
+    evidence: tuple[int, ...]
+    max_new_tok: int
+    stop: tuple[str, ...] = ()
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Score:
+    """``value`` in [0, 1]; ``parse_failed`` says that no answer could be found in the text."""
+
+    value: float
+    parse_failed: bool = False
+
+
+class Task(ABC):
+    """One task. Class attributes: ``name``, ``metric`` (its name), ``chance`` (score of a guesser), ``source``."""
+
+    name: ClassVar[str]
+    metric: ClassVar[str]
+    chance: ClassVar[float] = 0.0
+    source: ClassVar[str]
+
+    @abstractmethod
+    def synthesise(self, rng: Random, window: Window) -> Sample:
+        """Make one sample whose whole prompt fills 95-100 % of ``window.length_tok``.
+
+        Depends only on ``rng``, the parameters and the window's tokenizer and length. Raises ``UserError`` naming the
+        minimum if the length is too short for the task.
+        """
+
+    @abstractmethod
+    def score(self, prediction: str, answers: Sequence[str], meta: Mapping[str, Any]) -> Score:
+        """Score the text generated after the prompt (the answer prefix is not part of it)."""
