@@ -45,7 +45,9 @@ class TaskSpec(Spec):
 class CellSpec(Spec):
     """One (model, prefill method, task, length): one job, one model load.
 
-    ``rows`` are the product of samples, ``prefill.sparsities`` and all (decode method, sparsity) pairs of ``decode``.
+    Its rows are the product of samples, ``prefill.sparsities`` and all (decode method, sparsity) pairs of ``decode``.
+    At most ``batch_rows`` of them decode together, over prompts whose KV cache takes at most ``kv_mib`` MiB (one prompt
+    and its rows always run).
     """
 
     model: str
@@ -58,3 +60,4 @@ class CellSpec(Spec):
     impl: Literal["auto", "triton", "reference"] = "auto"
     cache: Literal["shared", "compacted"] = "shared"
     batch_rows: int = 32
+    kv_mib: int = 2048

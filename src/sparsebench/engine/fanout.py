@@ -1,0 +1,150 @@
+"""One decode step of all rows of a fan-out: every method at every budget, over one store of prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sparsebench.engine.attention import Call
+from sparsebench.engine.lists import Lists
+from sparsebench.engine.ops import Ops
+from sparsebench.engine.rows import DecodeSetting
+from sparsebench.engine.store import PromptStore
+from sparsebench.methods.base import DecodeMethod
+
+
+@dataclass(frozen=True)
+class FanoutRow:
+    """A row: its prompt, its setting, and its method's state by global layer."""
+
+    prompt: int
+    setting: DecodeSetting
+    states: dict[int, Any]
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Rows of one prompt that one method serves: a single ``select`` for all of them."""
+
+    method: DecodeMethod
+    states: dict[int, Any]
+    rows: Tensor
+    budgets: tuple[float, ...]
+
+
+def _groups(rows: Sequence[FanoutRow], device: torch.device) -> list[_Group]:
+    members: dict[tuple[int, int], list[int]] = {}
+    for index, row in enumerate(rows):
+        members.setdefault((row.prompt, id(row.setting.method)), []).append(index)
+    return [
+        _Group(
+            rows[ids[0]].setting.method,
+            rows[ids[0]].states,
+            torch.tensor(ids, device=device),
+            tuple(rows[i].setting.budget for i in ids),
+        )
+        for ids in members.values()
+    ]
+
+
+class FanoutPass:
+    """Runs the attention of decode steps: one new token per row and step.
+
+    A row owns its index lists and its suffix (the last prompt token and what it generated), which is always attended
+    to. Selections of ``fixed`` methods are made once, the others anew at each step from the current query.
+
+    Parameters
+    ----------
+    store
+        Keys and values of all prompts, written by prefill.
+    rows
+        Rows; those of one prompt and method should share ``states``.
+    max_steps
+        Room for the suffix.
+    """
+
+    def __init__(self, ops: Ops, store: PromptStore, rows: Sequence[FanoutRow], max_steps: int) -> None:
+        self._ops, self._store, self._max_steps = ops, store, max_steps
+        self.rows = list(rows)
+        self.device = store.layer(store.layers()[0])[0].device
+        self.lists: dict[int, Lists] = {}
+        self._suffix: dict[int, tuple[Tensor, Tensor]] = {}
+        self._length = torch.tensor(
+            [store.lengths[r.prompt] for r in rows], dtype=torch.float64, device=self.device
+        )
+        self._read = torch.zeros_like(self._length)
+        self._reads = 0
+        self._step = 0
+        self._regroup()
+        self._select_fixed()
+
+    def _regroup(self) -> None:
+        groups = _groups(self.rows, self.device)
+        self._fixed = [g for g in groups if g.method.fixed]
+        self._moving = [g for g in groups if not g.method.fixed]
+
+    def _select_fixed(self) -> None:
+        spans = torch.tensor(
+            [self._store.span(r.prompt) for r in self.rows], dtype=torch.int32, device=self.device
+        )
+        for layer in self._store.layers():
+            k, _ = self._store.layer(layer)
+            self.lists[layer] = Lists(spans, k.shape[0])
+            for group in self._fixed:
+                if layer in group.states:
+                    # No query exists yet, and a fixed method must not read its values: NaN shows one that does.
+                    q = k.new_full((len(group.rows), k.shape[0], k.shape[-1]), torch.nan)
+                    self.lists[layer].put(group.rows, group.method.select(group.states[layer], q, group.budgets))
+
+    def attend(self, call: Call) -> Tensor:
+        """Attention of one token per row; q [R, H, 1, D], output alike."""
+        k_suffix, v_suffix = self._append(call)
+        lists = self.lists[call.layer]
+        q = call.q[:, :, 0]
+        k, v = self._store.layer(call.layer)
+        if call.window is None:
+            for group in self._moving:
+                lists.put(group.rows, group.method.select(group.states[call.layer], q[group.rows], group.budgets))
+            self._read += lists.shares(self._length)
+            self._reads += 1
+            span = lists.span
+        else:
+            # The window reaches back from the current token over the suffix first, then over the prompt's end.
+            reach = max(0, call.window - k_suffix.shape[2])
+            span = torch.stack([torch.maximum(lists.span[:, 0], lists.span[:, 1] - reach), lists.span[:, 1]], 1)
+            k_suffix, v_suffix = k_suffix[:, :, -call.window :], v_suffix[:, :, -call.window :]
+        out = self._ops.sparse_decode(
+            q, k, v, span, lists.tokens, lists.count, k_suffix, v_suffix, scale=call.scale, softcap=call.softcap
+        )
+        return out[:, :, None]
+
+    def _append(self, call: Call) -> tuple[Tensor, Tensor]:
+        if call.layer not in self._suffix:
+            rows, heads, _, dim = call.k.shape
+            shape = (rows, heads, self._max_steps)
+            self._suffix[call.layer] = (call.k.new_empty((*shape, dim)), call.v.new_empty((*shape, call.v.shape[-1])))
+        k, v = self._suffix[call.layer]
+        k[:, :, self._step], v[:, :, self._step] = call.k[:, :, 0], call.v[:, :, 0]
+        return k[:, :, : self._step + 1], v[:, :, : self._step + 1]
+
+    def step_done(self) -> None:
+        """Say that all layers have run for this step."""
+        self._step += 1
+
+    def densities(self) -> list[float]:
+        """Measured share of prompt KV entries read per step, per row: mean over steps, global layers and KV heads."""
+        return (self._read / self._reads).tolist() if self._reads else [1.0] * len(self.rows)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Drop the rows that are done; the others go on, renumbered in the order given."""
+        index = torch.tensor(list(rows), device=self.device)
+        self.rows = [self.rows[i] for i in rows]
+        for lists in self.lists.values():
+            lists.keep(index)
+        self._suffix = {layer: (k[index], v[index]) for layer, (k, v) in self._suffix.items()}
+        self._length, self._read = self._length[index], self._read[index]
+        self._regroup()

@@ -1,0 +1,145 @@
+"""Greedy answers to a batch of jobs: one prefill a job, then all rows of all jobs decode together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from sparsebench.engine.compact import compact
+from sparsebench.engine.fanout import FanoutPass, FanoutRow
+from sparsebench.engine.ops import Ops
+from sparsebench.engine.prefill import PrefillPass, prefill
+from sparsebench.engine.rows import Answer, Job, Question
+from sparsebench.engine.store import PromptStore
+
+
+@dataclass
+class _Progress:
+    """A row while it decodes: which answer of which job it is, and its tokens so far."""
+
+    job: int
+    place: int
+    question: Question
+    prefill_density: float
+    ids: list[int]
+
+
+class Generator:
+    """Answers jobs with one model.
+
+    Parameters
+    ----------
+    model
+        A patched model in evaluation mode.
+    cache
+        ``shared``: all rows read the full prompt cache through index lists. ``compacted``: evicting rows own a short
+        cache and what they dropped is freed.
+
+    Attributes
+    ----------
+    prefill_s, decode_s, prefills, steps
+        Seconds and counts so far, for the job's log.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        ops: Ops,
+        cache: Literal["shared", "compacted"] = "shared",
+    ) -> None:
+        self._model, self._tokenizer, self._ops, self._cache = model, tokenizer, ops, cache
+        self._eos = _eos_ids(model, tokenizer)
+        self.prefill_s = self.decode_s = 0.0
+        self.prefills = self.steps = 0
+
+    @torch.inference_mode()
+    def answer(self, jobs: Sequence[Job]) -> list[list[Answer]]:
+        """Answers per job, in the order of its decode settings."""
+        began = time.perf_counter()
+        store = PromptStore([len(job.question.ids) - 1 for job in jobs])
+        rows: list[FanoutRow] = []
+        progress: list[_Progress] = []
+        for number, job in enumerate(jobs):
+            methods = list({id(d.method): d.method for d in job.decode}.values())
+            run = PrefillPass(self._ops, store, number, job.prefill, methods, job.question.seed)
+            prefill(self._model, job.question, run)
+            states = {
+                id(method): {layer: run.states[layer][m] for layer in run.states} for m, method in enumerate(methods)
+            }
+            density = run.density
+            for place, setting in enumerate(job.decode):
+                rows.append(FanoutRow(number, setting, states[id(setting.method)]))
+                progress.append(_Progress(number, place, job.question, density, []))
+        self.prefills += len(jobs)
+        self.prefill_s += time.perf_counter() - began
+        began = time.perf_counter()
+        answers = self._decode(store, rows, progress, [len(job.decode) for job in jobs])
+        self.decode_s += time.perf_counter() - began
+        return answers
+
+    def _decode(
+        self, store: PromptStore, rows: list[FanoutRow], live: list[_Progress], widths: list[int]
+    ) -> list[list[Answer]]:
+        answers: dict[tuple[int, int], Answer] = {}
+        run = FanoutPass(self._ops, store, rows, max(p.question.max_new_tok for p in live))
+        if self._cache == "compacted":
+            compact(run, store)
+        tokens = [p.question.ids[-1] for p in live]
+        while live:
+            device = self._model.device
+            ids = torch.tensor(tokens, device=device)[:, None]
+            positions = torch.tensor([len(p.question.ids) - 1 + len(p.ids) for p in live], device=device)[:, None]
+            logits = self._model(input_ids=ids, position_ids=positions, use_cache=False, sparse=run).logits[:, -1]
+            tokens = logits.float().argmax(-1).tolist()
+            run.step_done()
+            self.steps += 1
+            going = []
+            densities: list[float] | None = None
+            for i, (row, token) in enumerate(zip(live, tokens, strict=True)):
+                row.ids.append(token)
+                reason, text = self._ended(row)
+                if reason is None:
+                    going.append(i)
+                    continue
+                densities = run.densities() if densities is None else densities
+                answers[row.job, row.place] = Answer(text, tuple(row.ids), reason, row.prefill_density, densities[i])
+            if len(going) < len(live):
+                live, tokens = [live[i] for i in going], [tokens[i] for i in going]
+                if live:
+                    run.keep(going)
+        return [[answers[job, place] for place in range(width)] for job, width in enumerate(widths)]
+
+    def _ended(self, row: _Progress) -> tuple[str | None, str]:
+        """Why the row is done (None: it is not) and its text, cut before a stop string."""
+        if row.ids[-1] in self._eos:
+            return "eos", self._text(row.ids[:-1])
+        if row.question.stop and self._stops_at_end(row):
+            text = self._text(row.ids)
+            hits = [at for at in (text.find(s) for s in row.question.stop) if at >= 0]
+            if hits:
+                return "stop", text[: min(hits)]
+        if len(row.ids) >= row.question.max_new_tok:
+            return "limit", self._text(row.ids)
+        return None, ""
+
+    def _stops_at_end(self, row: _Progress) -> bool:
+        """A stop string lies in the last tokens: a token is at least a byte, so this looks far enough back."""
+        tail = self._text(row.ids[-max(len(s.encode()) for s in row.question.stop) - 1 :])
+        return any(s in tail for s in row.question.stop)
+
+    def _text(self, ids: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+
+
+def _eos_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    found: set[int] = set()
+    for holder in (tokenizer, model.config, model.generation_config):
+        value = getattr(holder, "eos_token_id", None)
+        found.update([] if value is None else [value] if isinstance(value, int) else value)
+    return frozenset(found)

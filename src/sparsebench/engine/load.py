@@ -1,0 +1,64 @@
+"""Load a fetched model for inference."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from sparsebench.engine.attention import patch
+from sparsebench.errors import UserError
+
+log = logging.getLogger("sparsebench")
+
+DType = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A patched model in evaluation mode, its tokenizer, and the longest prompt plus answer it was made for."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    max_length_tok: int
+
+
+def pick_dtype(dtype: DType, device: torch.device) -> torch.dtype:
+    """``auto``: bfloat16 on CUDA, float32 on CPU (where bfloat16 is slow without matrix units)."""
+    if dtype == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    chosen = getattr(torch, dtype)
+    assert isinstance(chosen, torch.dtype)
+    return chosen
+
+
+def pick_device() -> torch.device:
+    """The first CUDA device that this job may use, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def load(folder: Path, dtype: DType, device: torch.device) -> Loaded:
+    """Load weights and tokenizer from ``folder`` (a transformers model folder) onto ``device``.
+
+    Raises ``UserError`` when the folder holds no decoder-only model that transformers can route through its attention
+    interface.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=pick_dtype(dtype, device), local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{folder}: transformers cannot load a causal language model from it ({error})") from error
+    if not getattr(model, "_supports_attention_backend", False):
+        raise UserError(
+            f"{folder}: architecture {type(model).__name__} does not go through transformers' attention interface, "
+            "so its attention cannot be replaced (allowed: decoder-only families that do, e.g. Llama, Qwen, Gemma, Mistral)"
+        )
+    patch(model)
+    model.eval().to(device)
+    limit = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0)) or 2**31
+    log.info("loaded %s: %s, %.1f M parameters, %s on %s", folder, type(model).__name__, model.num_parameters() / 1e6, model.dtype, device)
+    return Loaded(model, tokenizer, limit)
