@@ -1,0 +1,62 @@
+"""Attention over columns and diagonals per head, in plain torch: the oracle of the Triton kernel."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sparsebench.kernels.dense_ref import QUERY_CHUNK
+from sparsebench.kernels.softcap import capped
+
+
+def membership(indices: Tensor, count: Tensor, size: int) -> Tensor:
+    """Boolean [..., size]: which of 0 .. size-1 are among the first ``count`` of ``indices`` [..., n]."""
+    valid = torch.arange(indices.shape[-1], device=indices.device) < count[..., None]
+    marks = torch.zeros(*indices.shape[:-1], size + 1, dtype=torch.bool, device=indices.device)
+    # entries past `count` may hold anything: they all land in the extra last place
+    marks.scatter_(-1, torch.where(valid, indices, size).long(), True)
+    return marks[..., :size]
+
+
+def vertical_slash_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    columns: Tensor,
+    column_count: Tensor,
+    diagonals: Tensor,
+    diagonal_count: Tensor,
+    *,
+    scale: float,
+    softcap: float | None = None,
+) -> Tensor:
+    """Causal attention in which query t reads key s <= t if s is a column or t - s a diagonal of its head.
+
+    Parameters
+    ----------
+    q
+        [B, H, T, D].
+    k, v
+        [B, G, T, D].
+    columns, column_count, diagonals, diagonal_count
+        As in :class:`sparsebench.selection.LineSelection`.
+
+    Returns
+    -------
+    [B, H, T, D] in the dtype of ``q``; sums in float32. Memory: one chunk of queries times T keys.
+    """
+    (B, H, T, D), G = q.shape, k.shape[1]
+    on_column = membership(columns, column_count, T).view(B, G, H // G, 1, T)
+    on_diagonal = membership(diagonals, diagonal_count, T).view(B, G, H // G, T)
+    grouped = q.reshape(B, G, H // G, T, D)
+    positions = torch.arange(T, device=q.device)
+    out = torch.empty_like(grouped, memory_format=torch.contiguous_format)
+    for lo in range(0, T, QUERY_CHUNK):
+        hi = min(T, lo + QUERY_CHUNK)
+        distance = positions[lo:hi, None] - positions[None, :hi]
+        visible = (on_column[..., :hi] | on_diagonal[..., distance.clamp(min=0)]) & (distance >= 0)
+        used = visible.any(-2).any(2)  # NaN in values no query of this KV head reads must not leak
+        values = v[:, :, :hi].float().masked_fill(~used[..., None], 0.0)[:, :, None]
+        logits = capped(grouped[:, :, :, lo:hi].float() @ k[:, :, None, :hi].float().transpose(-1, -2) * scale, softcap)
+        out[:, :, :, lo:hi] = (logits.masked_fill(~visible, -torch.inf).softmax(-1) @ values).to(q.dtype)
+    return out.view(B, H, T, D)
