@@ -8,10 +8,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from random import Random
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
+from pydantic import ConfigDict, Field
+
+from sparsebench.tasks.draw import Draw
 from sparsebench.tasks.window import Window
+
+Positive = Annotated[int, Field(ge=1)]
+"""An integer parameter of at least 1."""
+
+Count = Annotated[int, Field(ge=0)]
+"""An integer parameter of at least 0."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,8 @@ class Sample:
         Strings that end the answer.
     meta
         What else the scorer needs; JSON types only.
+    perfect
+        What a perfect model would write after the prompt, in the published format.
     """
 
     user: str
@@ -41,6 +51,7 @@ class Sample:
     answers: tuple[str, ...]
     evidence: tuple[int, ...]
     max_new_tok: int
+    perfect: str
     stop: tuple[str, ...] = ()
     meta: Mapping[str, Any] = field(default_factory=dict)
 
@@ -54,21 +65,33 @@ class Score:
 
 
 class Task(ABC):
-    """One task. Class attributes: ``name``, ``metric`` (its name), ``chance`` (score of a guesser), ``source``."""
+    """One task, as a frozen dataclass.
+
+    Class attributes: ``name`` (as in the config), ``metric`` (its name), ``chance`` (score of a guesser who knows the
+    format but not the context), ``minimum_tok`` (shortest length at default parameters, tokens of a common tokenizer),
+    ``source`` (where the task is published).
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     name: ClassVar[str]
     metric: ClassVar[str]
     chance: ClassVar[float] = 0.0
+    minimum_tok: ClassVar[int]
     source: ClassVar[str]
 
     @abstractmethod
-    def synthesise(self, rng: Random, window: Window) -> Sample:
+    def synthesise(self, draw: Draw, window: Window) -> Sample:
         """Make one sample whose whole prompt fills 95-100 % of ``window.length_tok``.
 
-        Depends only on ``rng``, the parameters and the window's tokenizer and length. Raises ``UserError`` naming the
+        Depends only on ``draw``, the parameters and the window's tokenizer and length. Raises ``UserError`` naming the
         minimum if the length is too short for the task.
         """
 
     @abstractmethod
     def score(self, prediction: str, answers: Sequence[str], meta: Mapping[str, Any]) -> Score:
         """Score the text generated after the prompt (the answer prefix is not part of it)."""
+
+    def guess(self, draw: Draw, sample: Sample) -> str:
+        """Answer as one who knows the format but has not read the context; scores :attr:`chance` on average."""
+        return ""

@@ -1,0 +1,90 @@
+"""Makes the samples of one (tokenizer, task, length)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from sparsebench.errors import UserError
+from sparsebench.spec import TaskSpec
+from sparsebench.tables import SAMPLES
+from sparsebench.tasks.base import Sample, Task
+from sparsebench.tasks.draw import Draw, stable_seed
+from sparsebench.tasks.registry import load_task
+from sparsebench.tasks.window import Encoded, Window, load_tokenizer
+
+
+def sample_digest(prompt_ids: Sequence[int], max_new_tok: int, stop: Sequence[str]) -> str:
+    """Digest of all that decides what a model answers: prompt, limit, stop strings."""
+    text = json.dumps([list(prompt_ids), max_new_tok, list(stop)], separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def draw_of(task: Task, seed: int, index: int, tokenizer: str, length_tok: int) -> Draw:
+    """The randomness of sample ``index``; parameters left at their default and parameters set to it are the same."""
+    params = json.dumps(asdict(task), sort_keys=True)  # type: ignore[call-overload]
+    series = f"{task.name}\0{params}\0{seed}"
+    return Draw(stable_seed(series, index, tokenizer, length_tok), index, series)
+
+
+def make_sample(task: Task, spec: TaskSpec, index: int, tokenizer: str, window: Window) -> tuple[Sample, Encoded, Draw]:
+    """Sample ``index``, and its prompt as the model gets it."""
+    draw = draw_of(task, spec.seed, index, tokenizer, window.length_tok)
+    sample = task.synthesise(draw, window)
+    encoded = window.encode(sample.user, sample.answer_prefix, sample.evidence, f"task {spec.label}")
+    return sample, encoded, draw
+
+
+def synthesise(task: TaskSpec, tokenizer: str, tokenizer_dir: Path, length_tok: int) -> pa.Table:
+    """All samples of a task for one tokenizer and length.
+
+    Each sample depends only on task, parameters, seed, its index, tokenizer and length: making fewer or more samples
+    changes none of them.
+
+    Parameters
+    ----------
+    task
+        Task, parameters, number of samples, seed.
+    tokenizer
+        Name of the tokenizer as in the config.
+    tokenizer_dir
+        Folder with its files.
+    length_tok
+        Tokens that every prompt fills to 95-100 %.
+
+    Returns
+    -------
+    Table of the schema ``SAMPLES``.
+    """
+    if length_tok < 1:
+        raise UserError(f"task {task.label}: length_tok is {length_tok}; allowed: at least 1")
+    generator = load_task(task)
+    window = Window(load_tokenizer(tokenizer_dir), length_tok)
+    rows: list[dict[str, Any]] = []
+    for index in range(task.samples):
+        sample, encoded, draw = make_sample(generator, task, index, tokenizer, window)
+        rows.append(
+            {
+                "tokenizer": tokenizer,
+                "task": task.label,
+                "length_tok": length_tok,
+                "sample": index,
+                "seed": draw.sample_seed,
+                "prompt": encoded.prompt,
+                "prompt_ids": pa.array(encoded.ids, pa.int32()),
+                "prompt_tok": len(encoded.ids),
+                "answers": list(sample.answers),
+                "evidence_tok": encoded.evidence_tok,
+                "max_new_tok": sample.max_new_tok,
+                "stop": list(sample.stop),
+                "meta": json.dumps(sample.meta, sort_keys=True, ensure_ascii=False),
+                "digest": sample_digest(encoded.ids, sample.max_new_tok, sample.stop),
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=SAMPLES)

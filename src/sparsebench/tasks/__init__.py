@@ -1,0 +1,1 @@
+"""Long-context tasks, one a file; :mod:`sparsebench.tasks.registry` finds them by folder."""

@@ -1,0 +1,89 @@
+"""Haystacks: streams of text pieces, and weaving evidence into them at given depths.
+
+Every piece carries its own separator at its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, cycle
+from random import Random
+
+from sparsebench.tasks.prose import sentences
+from sparsebench.tasks.window import Window, too_short
+
+NOISE = ("The road is long. ", "The lamp is lit. ", "The well is deep. ", "On we walk. ", "Out and home again.\n")
+
+
+def noise() -> Iterator[str]:
+    """The same five short sentences, again and again."""
+    return cycle(NOISE)
+
+
+def prose(draw: Random) -> Iterator[str]:
+    """Made-up sentences, none of them twice, in paragraphs."""
+    for i, sentence in enumerate(sentences(draw), start=1):
+        yield sentence + ("\n\n" if i % 6 == 0 else " ")
+
+
+def weave(
+    hay: Sequence[str], counts: Sequence[int], needles: Sequence[str], depths: Sequence[float]
+) -> tuple[str, tuple[int, ...]]:
+    """Put each needle at its depth, a share of the hay's tokens in [0, 1).
+
+    Returns
+    -------
+    text, offsets
+        The context without trailing space, and the character offset of each needle in the order given.
+    """
+    ends = list(accumulate(counts))
+    total = ends[-1] if ends else 0
+    after: dict[int, list[int]] = {}
+    place = 0
+    for needle, depth in sorted(enumerate(depths), key=lambda pair: pair[1]):
+        # Depths ascend, so one walk over the hay finds all places.
+        while place < len(ends) and ends[place] <= depth * total:
+            place += 1
+        after.setdefault(place, []).append(needle)
+    parts: list[str] = []
+    offsets = [0] * len(needles)
+    length = 0
+    for i in range(len(hay) + 1):
+        for needle in after.get(i, ()):
+            offsets[needle] = length
+            parts.append(needles[needle])
+            length += len(needles[needle])
+        if i < len(hay):
+            parts.append(hay[i])
+            length += len(hay[i])
+    return "".join(parts).rstrip(), tuple(offsets)
+
+
+def hide(
+    task: str,
+    window: Window,
+    head: str,
+    tail: str,
+    answer_prefix: str,
+    hay: Iterator[str],
+    needles: Sequence[str],
+    depths: Sequence[float],
+) -> tuple[str, tuple[int, ...]]:
+    """User's message of ``head``, hay with ``needles`` woven in, and ``tail``, filling the window.
+
+    Pieces of hay that are long leave a gap at the end, which noise sentences close.
+
+    Returns
+    -------
+    user, evidence
+        The message and the character offset of each needle in it.
+    """
+    needles_tok = sum(window.measure(needles))
+    room = window.room(head + tail, answer_prefix, reserve=needles_tok + len(needles) // 4)
+    if room < 0:
+        # At least 95 % must be filled, so a window that just holds the needles would do.
+        raise too_short(task, window, window.length_tok - room)
+    pieces, counts = window.fill(room, hay)
+    top, top_counts = window.fill(room - sum(counts), noise())
+    context, offsets = weave(pieces + top, counts + top_counts, needles, depths)
+    return head + context + tail, tuple(len(head) + offset for offset in offsets)

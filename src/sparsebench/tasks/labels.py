@@ -1,0 +1,49 @@
+"""Keys and values that occur nowhere else: hex codes, word pairs, numbers."""
+
+from __future__ import annotations
+
+import re
+from random import Random
+from typing import Literal
+
+from sparsebench.tasks.words import words
+
+Kind = Literal["hex", "word", "number"]
+
+SHAPES: dict[str, re.Pattern[str]] = {
+    "hex": re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{8}){3}", re.IGNORECASE),
+    "word": re.compile(r"[a-z]+-[a-z]+", re.IGNORECASE),
+    "number": re.compile(r"\d{7}"),
+}
+"""What a label of each kind looks like: four groups of eight hex digits, adjective-noun, seven digits."""
+
+NOUNS: dict[str, str] = {"hex": "code", "word": "password", "number": "number"}
+"""What a value of each kind is called in the prompts."""
+
+
+class Labels:
+    """Draws labels, none of them twice.
+
+    All labels of one kind have one shape, so that none is a part of another: hex codes and numbers have a fixed
+    length, and no listed noun or adjective completes another pair (a test holds the lists to it).
+    """
+
+    def __init__(self, draw: Random) -> None:
+        self._draw = draw
+        self._seen: set[str] = set()
+
+    def new(self, kind: Kind) -> str:
+        """A label of ``kind`` that this object has not given before."""
+        while True:
+            label = self._make(kind)
+            if label not in self._seen:
+                self._seen.add(label)
+                return label
+
+    def _make(self, kind: Kind) -> str:
+        if kind == "hex":
+            digits = f"{self._draw.getrandbits(128):032x}"
+            return "-".join(digits[i : i + 8] for i in range(0, 32, 8))
+        if kind == "number":
+            return str(self._draw.randrange(1_000_000, 10_000_000))
+        return f"{self._draw.choice(words('adjectives'))}-{self._draw.choice(words('nouns'))}"

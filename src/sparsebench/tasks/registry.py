@@ -1,0 +1,58 @@
+"""Finds tasks by folder: every module of this package that defines a task adds it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+import sparsebench.tasks as package
+from sparsebench.errors import UserError, unknown
+from sparsebench.spec import TaskSpec
+from sparsebench.tasks.base import Task
+
+
+@cache
+def task_classes() -> dict[str, type[Task]]:
+    """Every task class by its name."""
+    found: dict[str, type[Task]] = {}
+    for info in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"{package.__name__}.{info.name}")
+        for _, cls in inspect.getmembers(module, inspect.isclass):
+            if issubclass(cls, Task) and cls.__module__ == module.__name__ and not inspect.isabstract(cls):
+                found[cls.name] = cls
+    return dict(sorted(found.items()))
+
+
+def load_task(spec: TaskSpec) -> Task:
+    """The task of ``spec`` with its parameters checked.
+
+    Raises
+    ------
+    UserError
+        For an unknown task, an unknown parameter or a value that is not allowed, all of them in one message.
+    """
+    where = f"tasks: {spec.label}"
+    classes = task_classes()
+    if spec.task not in classes:
+        raise unknown("task", spec.task, classes, where)
+    cls = classes[spec.task]
+    fields = getattr(cls, "__dataclass_fields__", {})
+    for name in spec.params:
+        if name not in fields:
+            raise unknown(f"parameter of task {spec.task}", name, fields, f"{where}: params")
+    adapter: TypeAdapter[Any] = TypeAdapter(cls)
+    try:
+        task: Task = adapter.validate_python(dict(spec.params))
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            name = ".".join(str(part) for part in problem["loc"]) or "params"
+            given = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"
+            lines.append(f"{where}: params: {name}: {problem['msg'].removeprefix('Value error, ')}{given}")
+        raise UserError("\n".join(lines)) from None
+    return task

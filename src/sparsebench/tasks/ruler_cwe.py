@@ -1,0 +1,112 @@
+"""RULER's common words extraction: which words of a long list occur most often."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, islice
+from typing import Any
+
+from sparsebench.errors import UserError
+from sparsebench.tasks.base import Positive, Sample, Score, Task
+from sparsebench.tasks.draw import Draw
+from sparsebench.tasks.recall import recall
+from sparsebench.tasks.vocabulary import vocabulary
+from sparsebench.tasks.window import Window, too_short
+
+_PREFIX = "The {n} most common words in the list are:"
+_EXAMPLE_WORDS = ("violin", "garlic", "meadow", "thimble")
+_EXAMPLE = (
+    "Example list:\n1. violin 2. garlic 3. violin 4. meadow 5. garlic 6. violin 7. thimble 8. garlic\n"
+    "Question: Which 2 words are the most common in the list? Answer: violin, garlic\n\n"
+)
+
+
+@dataclass(frozen=True)
+class RulerCwe(Task):
+    """Name the words that occur most often in a long numbered list.
+
+    - Source: RULER (arXiv:2404.06654), section 3 "Aggregation" (CWE); word lists and wording are this project's.
+    - Metric: recall, the share of the common words that occur in the answer.
+    - Chance: 0 for one who has not read the list.
+    - Isolates: aggregation; every part of the context matters a little.
+    - Length: the frequencies stay, the number of different rare words grows.
+
+    Parameters
+    ----------
+    common, freq_common
+        How many words are common, and how often each occurs.
+    freq_rare
+        How often each other word occurs (the last one added may occur less often, to fill the length).
+    example
+        Whether a worked example stands before the list.
+    answer_prefix
+        First words of the answer; ``{n}`` is filled in.
+    """
+
+    name = "ruler_cwe"
+    metric = "recall"
+    minimum_tok = 2048
+    source = "RULER, arXiv:2404.06654"
+
+    common: Positive = 10
+    freq_common: Positive = 30
+    freq_rare: Positive = 3
+    example: bool = True
+    answer_prefix: str = _PREFIX
+
+    def __post_init__(self) -> None:
+        if self.freq_rare >= self.freq_common:
+            raise UserError(f"freq_rare is {self.freq_rare}; allowed: less than freq_common ({self.freq_common})")
+
+    def synthesise(self, draw: Draw, window: Window) -> Sample:
+        """See :class:`Task`."""
+        head = (
+            "A numbered list of words follows. Some words occur often in it, the others seldom. "
+            "Find those that occur most often.\n\n" + (_EXAMPLE if self.example else "") + "List:\n"
+        )
+        tail = f"\n\nQuestion: Which {self.common} words are the most common in the list?"
+        prefix = self.answer_prefix.replace("{n}", str(self.common))
+        room = window.room(head + tail, prefix)
+        stream = vocabulary(draw, without=frozenset(_EXAMPLE_WORDS) if self.example else frozenset())
+        common = tuple(islice(stream, self.common))
+        entries = list(common) * self.freq_common
+        # An entry costs at least three tokens (digit, full stop, word), so these are more than enough.
+        most = len(entries) + max(0, room) // 3
+        number_tok = list(accumulate(window.measure([f" {i}." for i in range(1, most + 1)])))
+        spent = self.freq_common * sum(window.measure([f" {word}" for word in common]))
+        if spent + number_tok[len(entries) - 1] > room:
+            raise too_short(self.name, window, window.length_tok + spent + number_tok[len(entries) - 1] - room)
+        rare = list(islice(stream, (most - len(entries)) // self.freq_rare + 1))
+        for word, size in zip(rare, window.measure([f" {word}" for word in rare]), strict=True):
+            repeats = 0
+            while repeats < self.freq_rare and spent + size + number_tok[len(entries)] <= room:
+                entries.append(word)
+                spent += size
+                repeats += 1
+            if repeats < self.freq_rare:
+                break
+        draw.shuffle(entries)
+        context, evidence, wanted = [], [], set(common)
+        length = len(head)
+        for i, word in enumerate(entries, start=1):
+            entry = f"{i}. {word} "
+            if word in wanted:
+                evidence.append(length)
+            context.append(entry)
+            length += len(entry)
+        perfect = " " + ", ".join(common)
+        return Sample(
+            user=head + "".join(context).rstrip() + tail,
+            answer_prefix=prefix,
+            answers=common,
+            evidence=tuple(evidence),
+            max_new_tok=window.count(perfect) + 4 * self.common,
+            perfect=perfect,
+            stop=("\n\n",),
+        )
+
+    def score(self, prediction: str, answers: Sequence[str], meta: Mapping[str, Any]) -> Score:
+        """Recall; parsing fails if the text holds no word of four letters."""
+        return Score(recall(prediction, answers), parse_failed=not re.search(r"[a-z]{4}", prediction, re.IGNORECASE))

@@ -1,0 +1,102 @@
+"""RULER's variable tracking: follow chains of assignments scattered over the text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sparsebench.tasks.base import Count, Positive, Sample, Score, Task
+from sparsebench.tasks.draw import Draw
+from sparsebench.tasks.haystack import hide, noise, prose
+from sparsebench.tasks.recall import recall
+from sparsebench.tasks.window import Window
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_NAME = re.compile(r"\b[A-Z]{5}\b", re.IGNORECASE)
+_PREFIX = "Following the assignments, these {n} variables hold {value}:"
+_EXAMPLE = (
+    "Example:\nVAR QJXWA = 81745\nThe road is long.\nVAR KTZPB = VAR QJXWA\n"
+    "Question: Which variables hold the value 81745? Answer: QJXWA, KTZPB\n\n"
+)
+
+
+@dataclass(frozen=True)
+class RulerVt(Task):
+    """Name all variables that hold a value, directly or through a chain of assignments.
+
+    - Source: RULER (arXiv:2404.06654), section 3 "Multi-hop tracing"; wording is this project's.
+    - Metric: recall, the share of the chain's variable names that occur in the answer.
+    - Chance: 0; names are five random letters. As in RULER, listing all names of the text would score 1.
+    - Isolates: tracing through several scattered statements, each of which is needed.
+    - Length: the haystack grows, chains and hops stay; the chain's statements are spread evenly, in order.
+
+    Parameters
+    ----------
+    chains
+        Chains in the text, each from a value of its own; one is asked for, the others distract.
+    hops
+        Assignments from variable to variable in each chain, which has ``hops + 1`` names.
+    haystack
+        ``noise`` (as in RULER) or ``prose``.
+    example
+        Whether a worked example stands before the text.
+    answer_prefix
+        First words of the answer; ``{n}`` and ``{value}`` are filled in.
+    """
+
+    name = "ruler_vt"
+    metric = "recall"
+    minimum_tok = 512
+    source = "RULER, arXiv:2404.06654"
+
+    chains: Positive = 1
+    hops: Count = 4
+    haystack: Literal["noise", "prose"] = "noise"
+    example: bool = True
+    answer_prefix: str = _PREFIX
+
+    def synthesise(self, draw: Draw, window: Window) -> Sample:
+        """See :class:`Task`."""
+        size = self.hops + 1
+        seen = {"QJXWA", "KTZPB"}
+        names: list[str] = []
+        while len(names) < self.chains * size:
+            name = "".join(draw.choices(_LETTERS, k=5))
+            if name not in seen:
+                seen.add(name)
+                names.append(name)
+        values = draw.sample([str(v) for v in range(10_000, 100_000) if v != 81_745], self.chains)
+        statements: list[str] = []
+        depths: list[float] = []
+        for chain, value in enumerate(values):
+            own = names[chain * size : (chain + 1) * size]
+            statements += [f"VAR {a} = {b}\n" for a, b in zip(own, [value, *(f"VAR {n}" for n in own)], strict=False)]
+            # A chain reads forwards: an assignment stands after the one that it refers to.
+            depths += sorted(draw.depths(size) if chain == 0 else [draw.random() for _ in range(size)])
+        answers = tuple(names[:size])
+        head = (
+            "Statements that assign values to variables are scattered over a text. A variable may be assigned "
+            "a number, or another variable, whose value it then holds too.\n\n"
+            + (_EXAMPLE if self.example else "")
+            + "Text:\n"
+        )
+        tail = f"\n\nQuestion: Which variables hold the value {values[0]}? Name all {size} of them."
+        prefix = self.answer_prefix.replace("{n}", str(size)).replace("{value}", values[0])
+        hay = noise() if self.haystack == "noise" else prose(draw)
+        user, places = hide(self.name, window, head, tail, prefix, hay, statements, depths)
+        perfect = " " + ", ".join(answers)
+        return Sample(
+            user=user,
+            answer_prefix=prefix,
+            answers=answers,
+            evidence=places[:size],
+            max_new_tok=window.count(perfect) + 4 * size,
+            perfect=perfect,
+            stop=("\n\n",),
+        )
+
+    def score(self, prediction: str, answers: Sequence[str], meta: Mapping[str, Any]) -> Score:
+        """Recall; parsing fails if the text holds no word of five letters."""
+        return Score(recall(prediction, answers), parse_failed=not _NAME.search(prediction))

@@ -1,0 +1,172 @@
+"""The length a prompt may fill: tokens of one tokenizer, chat template included."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from sparsebench.errors import UserError
+
+LEAST_FILL = 0.95
+"""Every prompt fills at least this share of the length asked for, and never more than the whole."""
+
+_USER = "\ue000user\ue000"
+"""Stands for the user's message while the chat template is rendered; private-use characters occur in no text."""
+
+_FIXED_CONTEXT = {
+    # Templates of some families print today's date or open a reasoning block: samples must not change by the day,
+    # and the answer prefix has to follow the assistant's header directly.
+    "enable_thinking": False,
+    "date_string": "01 Jan 2025",
+    "strftime_now": lambda form: "2025-01-01",
+}
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A prompt as the model gets it; ``evidence_tok`` are token offsets of the evidence, ascending."""
+
+    prompt: str
+    ids: list[int]
+    evidence_tok: list[int]
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Tokenizer of a local model folder; ``UserError`` if it is missing or cannot tell offsets."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{folder}: no tokenizer that transformers can load ({error})") from None
+    if not tokenizer.is_fast:
+        raise UserError(f"{folder}: {type(tokenizer).__name__} gives no offsets; a tokenizer.json is needed")
+    return tokenizer
+
+
+class Window:
+    """Counts tokens and renders prompts for one tokenizer and one length.
+
+    Parameters
+    ----------
+    tokenizer
+        A fast tokenizer. Its chat template is used if it has one; else the prompt is the plain text.
+    length_tok
+        Tokens that a prompt must fill to 95-100 %.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, length_tok: int) -> None:
+        self.length_tok = length_tok
+        self._tokenizer = tokenizer
+        self._backend: Any = tokenizer.backend_tokenizer
+        # A tokenizer.json may ask for truncation, which would silently shorten prompts.
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        self._before, self._after = self._template()
+        self._counts: dict[str, int] = {}
+
+    def _template(self) -> tuple[str, str]:
+        if not self._tokenizer.chat_template:
+            return "", "\n"
+        turns = [{"role": "user", "content": _USER}]
+        options: dict[str, Any] = {"add_generation_prompt": True, "tokenize": False, **_FIXED_CONTEXT}
+        text = self._tokenizer.apply_chat_template(turns, **options)
+        parts = text.split(_USER)
+        if len(parts) != 2:
+            raise UserError(
+                f"{self._tokenizer.name_or_path}: the chat template shows the user's message {len(parts) - 1} times, "
+                "expected once"
+            )
+        return parts[0], parts[1]
+
+    def _encode(self, text: str, special: bool = False) -> Any:
+        return self._backend.encode(text, add_special_tokens=special)
+
+    def count(self, text: str) -> int:
+        """Tokens of ``text`` by itself; remembered, so that words may be counted again and again."""
+        if text not in self._counts:
+            self._counts[text] = len(self._encode(text).ids)
+        return self._counts[text]
+
+    def measure(self, pieces: Sequence[str]) -> list[int]:
+        """Tokens of each piece where the pieces follow each other: one encoding of the joined text.
+
+        A token belongs to the piece in which it begins.
+        """
+        ends, total = [], 0
+        for piece in pieces:
+            total += len(piece)
+            ends.append(total)
+        starts = [start for start, _ in self._encode("".join(pieces)).offsets]
+        bounds = [0, *(bisect_right(starts, end - 1) for end in ends)]
+        return [high - low for low, high in pairwise(bounds)]
+
+    def room(self, frame: str, answer_prefix: str, reserve: int = 0) -> int:
+        """Tokens left beside ``frame`` (the user's message without its context) and the answer prefix.
+
+        A few tokens are kept back, because joining texts may move token boundaries; ``reserve`` keeps back more.
+        """
+        text = self._before + frame + self._after + answer_prefix
+        return self.length_tok - len(self._encode(text, not self._before).ids) - 6 - reserve
+
+    def fill(self, room: int, pieces: Iterator[str]) -> tuple[list[str], list[int]]:
+        """Take pieces while they fit into ``room`` tokens; returns them with their token counts.
+
+        Pieces are measured in batches, each by one encoding. The first piece that does not fit ends it.
+        """
+        taken: list[str] = []
+        counts: list[int] = []
+        mean = 16.0
+        while room > 0:
+            batch = [piece for piece, _ in zip(pieces, range(1 + int(room / mean)), strict=False)]
+            if not batch:
+                break
+            sizes = self.measure(batch)
+            for piece, size in zip(batch, sizes, strict=True):
+                if size > room:
+                    return taken, counts
+                taken.append(piece)
+                counts.append(size)
+                room -= size
+            mean = max(1.0, sum(sizes) / len(sizes))
+        return taken, counts
+
+    def render(self, user: str, answer_prefix: str) -> str:
+        """Whole prompt: chat template, user's message, assistant's first words."""
+        return self._before + user + self._after + answer_prefix
+
+    def encode(self, user: str, answer_prefix: str, evidence: Sequence[int], where: str) -> Encoded:
+        """Encode the whole prompt and check that it fills 95-100 % of the length.
+
+        Raises
+        ------
+        UserError
+            If it does not; ``where`` names the task in the message.
+        """
+        prompt = self.render(user, answer_prefix)
+        encoding = self._encode(prompt, not self._before)
+        ids: list[int] = encoding.ids
+        if not LEAST_FILL * self.length_tok <= len(ids) <= self.length_tok:
+            raise UserError(
+                f"{where}: a prompt of {len(ids)} tokens does not fill 95-100 % of {self.length_tok}; "
+                "choose another length or smaller task parameters"
+            )
+        starts = [start for start, _ in encoding.offsets]
+        lead = len(self._before)
+        # Special tokens added at the end report offset 0, which would break the order that bisect needs.
+        while len(starts) > 1 and starts[-1] < starts[-2]:
+            starts.pop()
+        places = sorted(max(0, bisect_right(starts, lead + offset) - 1) for offset in evidence)
+        return Encoded(prompt, ids, places)
+
+
+def too_short(task: str, window: Window, needed_tok: int) -> UserError:
+    """Error for a length at which the task cannot exist; ``needed_tok`` is the least that would do."""
+    return UserError(
+        f"task {task}: needs about {needed_tok} tokens with these parameters and this tokenizer, "
+        f"got length {window.length_tok}; set a longer length or smaller parameters in the config"
+    )
