@@ -7,6 +7,7 @@ import random
 
 import pytest
 import torch
+
 from sparsebench.engine.attention import patch
 from sparsebench.engine.generate import Generator
 from sparsebench.engine.ops import load_ops
@@ -53,7 +54,10 @@ def test_dense_equals_transformers_token_by_token(family, length):
     model = make_model(family)
     ids = _prompt(length, length)
     expected = copy.deepcopy(model).generate(
-        torch.tensor([ids]), attention_mask=torch.ones(1, length, dtype=torch.long), max_new_tokens=NEW_TOK, do_sample=False
+        torch.tensor([ids]),
+        attention_mask=torch.ones(1, length, dtype=torch.long),
+        max_new_tokens=NEW_TOK,
+        do_sample=False,
     )[0, length:]
     job = Job(Question(ids, NEW_TOK), DENSE, (DecodeSetting(_method("dense", "decode"), 1.0),))
     [[answer]] = _generator(model).answer([job])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 
 import pytest
+
 from sparsebench.engine.journal import Journal, locked
 from sparsebench.errors import UserError
 

@@ -73,9 +73,7 @@ class FanoutPass:
         self.device = store.layer(store.layers()[0])[0].device
         self.lists: dict[int, Lists] = {}
         self._suffix: dict[int, tuple[Tensor, Tensor]] = {}
-        self._length = torch.tensor(
-            [store.lengths[r.prompt] for r in rows], dtype=torch.float64, device=self.device
-        )
+        self._length = torch.tensor([store.lengths[r.prompt] for r in rows], dtype=torch.float64, device=self.device)
         self._read = torch.zeros_like(self._length)
         self._reads = 0
         self._step = 0
@@ -88,9 +86,7 @@ class FanoutPass:
         self._moving = [g for g in groups if not g.method.fixed]
 
     def _select_fixed(self) -> None:
-        spans = torch.tensor(
-            [self._store.span(r.prompt) for r in self.rows], dtype=torch.int32, device=self.device
-        )
+        spans = torch.tensor([self._store.span(r.prompt) for r in self.rows], dtype=torch.int32, device=self.device)
         for layer in self._store.layers():
             k, _ = self._store.layer(layer)
             self.lists[layer] = Lists(spans, k.shape[0])

@@ -41,7 +41,9 @@ class _Row:
 def _rows(cell: CellSpec, samples: pa.Table, info: ModelInfo, impl: str, dtype: str) -> list[_Row]:
     wanted = sorted((s for s in samples.to_pylist() if s["sample"] < cell.samples), key=lambda s: s["sample"])
     if len(wanted) < cell.samples:
-        raise UserError(f"{cell.task} at {cell.length_tok} tokens: {cell.samples} samples wanted, the table has {len(wanted)}")
+        raise UserError(
+            f"{cell.task} at {cell.length_tok} tokens: {cell.samples} samples wanted, the table has {len(wanted)}"
+        )
     engine = engine_digest()
     return [
         _Row(
@@ -60,12 +62,14 @@ def _check_fits(cell: CellSpec, rows: Sequence[_Row], limit: int) -> None:
         need = row.sample["prompt_tok"] + row.sample["max_new_tok"]
         if need > limit:
             raise UserError(
-                f"{cell.task} at {cell.length_tok} tokens, sample {row.sample['sample']}: prompt and answer need {need} "
-                f"tokens, {cell.model} takes {limit}; prompts are never cut: lower `lengths` in the config"
+                f"{cell.task} at {cell.length_tok} tokens, sample {row.sample['sample']}: prompt and answer need "
+                f"{need} tokens, {cell.model} takes {limit}; prompts are never cut: lower `lengths` in the config"
             )
 
 
-def _jobs(rows: Sequence[_Row], prefill: PrefillMethod, decode: dict[str, DecodeMethod]) -> Iterator[tuple[Job, list[_Row]]]:
+def _jobs(
+    rows: Sequence[_Row], prefill: PrefillMethod, decode: dict[str, DecodeMethod]
+) -> Iterator[tuple[Job, list[_Row]]]:
     """One job per (prefill sparsity, sample): the rows that share a prefill."""
     shared: dict[tuple[float, int], list[_Row]] = {}
     for row in rows:

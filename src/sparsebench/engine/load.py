@@ -55,10 +55,17 @@ def load(folder: Path, dtype: DType, device: torch.device) -> Loaded:
     if not getattr(model, "_supports_attention_backend", False):
         raise UserError(
             f"{folder}: architecture {type(model).__name__} does not go through transformers' attention interface, "
-            "so its attention cannot be replaced (allowed: decoder-only families that do, e.g. Llama, Qwen, Gemma, Mistral)"
+            "so its attention cannot be replaced (allowed: decoder-only families that do, e.g. Llama, Qwen, Gemma)"
         )
     patch(model)
     model.eval().to(device)
     limit = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0)) or 2**31
-    log.info("loaded %s: %s, %.1f M parameters, %s on %s", folder, type(model).__name__, model.num_parameters() / 1e6, model.dtype, device)
+    log.info(
+        "loaded %s: %s, %.1f M parameters, %s on %s",
+        folder,
+        type(model).__name__,
+        model.num_parameters() / 1e6,
+        model.dtype,
+        device,
+    )
     return Loaded(model, tokenizer, limit)

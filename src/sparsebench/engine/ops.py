@@ -53,7 +53,9 @@ def load_ops(impl: Literal["auto", "triton", "reference"], device: torch.device)
         from sparsebench.kernels.vertical_slash_ref import vertical_slash_attention
     else:
         if device.type != "cuda":
-            raise UserError(f"engine.impl: 'triton' needs a CUDA device, this is {device.type!r} (allowed here: reference)")
+            raise UserError(
+                f"engine.impl: 'triton' needs a CUDA device, this is {device.type!r} (allowed here: reference)"
+            )
         from sparsebench.kernels.block_sparse import block_sparse_attention
         from sparsebench.kernels.sparse_decode import sparse_decode_attention
         from sparsebench.kernels.vertical_slash import vertical_slash_attention

