@@ -97,7 +97,9 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
     try:
         table = feather.read_table(str(path), memory_map=False)
     except (OSError, pa.ArrowInvalid) as error:
-        raise UserError(f"{path}: not a readable Arrow file ({error}); delete it and run again to make it anew") from None
+        raise UserError(
+            f"{path}: not a readable Arrow file ({error}); delete it and run again to make it anew"
+        ) from None
     if table.schema.names != schema.names:
         raise UserError(
             f"{path}: columns {table.schema.names}, expected {schema.names}; "

@@ -1,8 +1,8 @@
 """The one attention function that transformers calls, and how a model is told to use it.
 
 The function holds no state and no policy: whoever runs the model passes a *pass* object as the keyword argument
-``sparse``, and the function hands each layer's queries, keys and values to it. Keys and values are kept by the pass, so no
-transformers cache is involved and nothing depends on its interface.
+``sparse``, and the function hands each layer's queries, keys and values to it. Keys and values are kept by the pass, so
+no transformers cache is involved and nothing depends on its interface.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ _TOKENIZER = ("tokenizer*.json", "*.model", "vocab.*", "merges.txt", "chat_templ
 class ModelInfo(Spec):
     """Facts of one fetched model.
 
-    ``folder`` holds its weights: relative to ``model.json`` when they were fetched, so that results can be moved; absolute
-    when the source was a local folder, which is used where it is.
+    ``folder`` holds its weights: relative to ``model.json`` when they were fetched, so that results can be moved;
+    absolute when the source was a local folder, which is used where it is.
     """
 
     name: str

@@ -1,0 +1,77 @@
+"""Subcommands to look around with; none of them writes results."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from sparsebench.commands.arguments import Commands, command
+
+
+def add(commands: Commands) -> None:
+    """Declare the subcommands of this module."""
+    sub = command(commands, "grid", "print the cells and rows of a config, and what was dropped", _grid)
+    _config(sub)
+    command(commands, "schema", "print the JSON schema of the config", _schema)
+    command(commands, "methods", "list the attention methods with their four axes", _methods)
+    command(commands, "tasks", "list the tasks with metric, chance level, minimum length and source", _tasks)
+    sub = command(commands, "show-sample", "print one prompt, its gold answer and what would score", _show)
+    sub.add_argument("--task", required=True, help="a task of the config, or any task at its defaults")
+    sub.add_argument("--length", type=int, required=True, metavar="TOKENS")
+    sub.add_argument(
+        "--model", type=Path, required=True, metavar="MODEL.JSON", help="of a fetched model: its tokenizer counts"
+    )
+    _config(sub)
+
+
+def _config(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--config", type=Path, default=Path("config/config.yaml"), metavar="FILE", help="default: config/config.yaml"
+    )
+
+
+def _grid(given: argparse.Namespace) -> None:
+    from sparsebench.config import read_config
+    from sparsebench.grid import Grid
+
+    for line in Grid(read_config(given.config)).lines():
+        print(line)
+
+
+def _schema(_: argparse.Namespace) -> None:
+    from sparsebench.config import config_schema
+
+    print(json.dumps(config_schema(), indent=2))
+
+
+def _methods(_: argparse.Namespace) -> None:
+    from sparsebench.methods import method_classes
+
+    for (phase, name), cls in sorted(method_classes().items()):
+        axes = cls.axes
+        print(
+            f"{phase:<8} {name:<16} {axes.unit:<15} {axes.importance:<28} {axes.budget:<24} {axes.cache:<6} "
+            f"{cls.source}"
+        )
+
+
+def _tasks(_: argparse.Namespace) -> None:
+    from sparsebench.tasks.listing import task_table
+
+    print(task_table())
+
+
+def _show(given: argparse.Namespace) -> None:
+    from sparsebench.config import read_config
+    from sparsebench.models.info import read_info
+    from sparsebench.names import task_spec
+    from sparsebench.spec import TaskSpec
+    from sparsebench.tasks.listing import show_sample
+
+    config = read_config(given.config)
+    if given.task in config.tasks:
+        spec = task_spec(config, given.task)
+    else:
+        spec = TaskSpec(label=given.task, task=given.task, samples=1, seed=config.seed)
+    print(show_sample(spec, Path(read_info(given.model.parent).folder), given.length))

@@ -1,0 +1,176 @@
+"""The config: typed, checked as a whole, with every mistake told at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+
+from sparsebench.errors import UserError
+from sparsebench.models.source import ModelSource
+from sparsebench.spec import Spec
+
+# Labels become path parts and wildcards, so they are kept plain.
+LABEL = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+
+Label = Annotated[str, Field(pattern=f"^{LABEL}$")]
+Length = Annotated[int, Field(ge=64, le=2**20, description="prompt length in tokens, chat template included")]
+Sparsity = Annotated[float, Field(ge=0, lt=1, description="share of attention that is skipped, in [0, 1)")]
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    repeated = sorted({v for v in values if values.count(v) > 1})
+    if repeated:
+        raise ValueError(f"{repeated} given twice; allowed: distinct values")
+    return values
+
+
+Lengths = Annotated[tuple[Length, ...], Field(min_length=1), AfterValidator(_distinct)]
+Sparsities = Annotated[tuple[Sparsity, ...], Field(min_length=1), AfterValidator(_distinct)]
+Samples = Annotated[int, Field(ge=1, le=100_000, description="samples per task and length")]
+
+
+class ModelEntry(ModelSource):
+    """A model: where it comes from, and what the grid must know of it before it is fetched."""
+
+    tokenizer: str | None = Field(
+        None, description="label of the model whose samples it shares (same tokenizer); default: its own"
+    )
+    max_length_tok: Annotated[int, Field(ge=64)] | None = Field(
+        None, description="longest prompt plus answer; default: what the model's config states"
+    )
+
+    def source(self) -> ModelSource:
+        """The entry without what only the grid needs."""
+        return ModelSource(**self.model_dump(include=set(ModelSource.model_fields)))
+
+
+class TaskEntry(Spec):
+    """A task: a generator and its parameters."""
+
+    task: str | None = Field(None, description="name of the generator; default: the label")
+    params: dict[str, Any] = Field({}, description="parameters of the generator")
+    samples: Samples | None = Field(None, description="default: the config's samples")
+    lengths: Lengths | None = Field(None, description="default: the config's lengths")
+
+
+class MethodEntry(Spec):
+    """A method of one phase at several sparsities."""
+
+    method: str | None = Field(None, description="name of the method; default: the label")
+    class_: str | None = Field(None, alias="class", description="a method outside the package: path/to/file.py:Name")
+    params: dict[str, Any] = Field({}, description="parameters of the method")
+    sparsity: Sparsities | None = Field(None, description="default: the config's sparsity")
+
+    @model_validator(mode="after")
+    def _one_name(self) -> MethodEntry:
+        if self.method is not None and self.class_ is not None:
+            raise ValueError("names both method and class; allowed: one of them")
+        return self
+
+
+class Engine(Spec):
+    """How rows are computed; none of it changes what is asked."""
+
+    impl: Literal["auto", "triton", "reference"] = Field(
+        "auto", description="auto: triton on CUDA, reference elsewhere"
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="auto: bfloat16 on CUDA, float32 on CPU"
+    )
+    cache: Literal["shared", "compacted"] = Field(
+        "shared", description="compacted: evicted KV entries are really freed"
+    )
+    batch_rows: Annotated[int, Field(ge=1)] = Field(32, description="rows that decode together, at most")
+    kv_mib: Annotated[int, Field(ge=1)] = Field(2048, description="MiB of prompt KV cache held at once, at most")
+
+
+class Config(Spec):
+    """Everything a run is told. See ``config/README.md``."""
+
+    seed: int = Field(0, description="changes every sample")
+    samples: Samples = 20
+    lengths: Lengths
+    sparsity: Sparsities = Field((0.5, 0.8, 0.95), description="sparsities of methods that name none")
+    models: dict[Label, ModelEntry] = Field(min_length=1)
+    tasks: dict[Label, TaskEntry | None] = Field(min_length=1)
+    prefill: dict[Label, MethodEntry | None] = Field({}, description="prefill methods; dense is always there")
+    decode: dict[Label, MethodEntry | None] = Field({}, description="decode methods; dense is always there")
+    combine: Literal["phases", "product"] = Field(
+        "phases", description="phases: sweep one phase at a time, the other dense; product: every pair of settings"
+    )
+    engine: Engine = Engine()
+    corpora: dict[str, str] = Field({}, description="local copies of data sets: name -> path")
+
+    @field_validator("tasks", "prefill", "decode", mode="before")
+    @classmethod
+    def _empty_section(cls, given: Any) -> Any:
+        return {} if given is None else given
+
+    def task(self, label: str) -> TaskEntry:
+        """Entry of a task (``label:`` alone means all defaults)."""
+        return self.tasks[label] or TaskEntry()
+
+    def method(self, phase: Literal["prefill", "decode"], label: str) -> MethodEntry:
+        """Entry of a method (``label:`` alone means all defaults)."""
+        return getattr(self, phase)[label] or MethodEntry()
+
+
+def _problems(error: ValidationError) -> list[str]:
+    lines = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"]) or "config"
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message = "is not a key here; config/README.md lists the allowed ones"
+        given = problem["input"]
+        shown = "" if isinstance(given, dict) or problem["type"] in ("missing", "value_error") else f"{given!r}: "
+        lines.append(f"{where}: {shown}{message}")
+    return lines
+
+
+def parse_config(given: Mapping[str, Any], origin: str = "config") -> Config:
+    """Check a whole config.
+
+    Raises
+    ------
+    UserError
+        One line for every mistake: ``where: what was given, what is allowed``.
+    """
+    # Round trip: Snakemake hands over its own mapping types, and JSON knows only plain ones.
+    plain = json.loads(json.dumps(given, default=str))
+    try:
+        config = Config.model_validate(plain)
+    except ValidationError as error:
+        raise _report(_problems(error), origin) from None
+    from sparsebench.names import name_problems
+
+    problems = name_problems(config)
+    if problems:
+        raise _report(problems, origin)
+    return config
+
+
+def _report(problems: list[str], origin: str) -> UserError:
+    many = f"{len(problems)} mistakes" if len(problems) > 1 else "a mistake"
+    return UserError("\n".join([f"{origin} has {many}:", *(f"  {line}" for line in problems)]))
+
+
+def read_config(path: Path) -> Config:
+    """Read and check a YAML config."""
+    try:
+        given = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: not a readable YAML file ({error})") from None
+    if not isinstance(given, dict):
+        raise UserError(f"{path}: holds {type(given).__name__}; allowed: a mapping, see config/README.md")
+    return parse_config(given, str(path))
+
+
+def config_schema() -> dict[str, Any]:
+    """JSON schema of the config, for editors and for Snakemake users."""
+    return Config.model_json_schema()

@@ -1,0 +1,156 @@
+"""Config -> the cells to compute, and those that cannot be, with reasons."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import Literal
+
+from sparsebench.config import Config
+from sparsebench.engine.digest import engine_digest
+from sparsebench.methods import method_file
+from sparsebench.names import method_spec, task_spec
+from sparsebench.source import source_digest
+from sparsebench.spec import CellSpec, MethodSpec, Sweep, TaskSpec
+
+DENSE = "dense"
+
+
+@dataclass(frozen=True)
+class Key:
+    """What names a cell in paths and wildcards."""
+
+    model: str
+    prefill: str
+    task: str
+    length: int
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A cell that cannot be computed, and why."""
+
+    key: Key
+    reason: str
+
+
+class Grid:
+    """All cells of a config.
+
+    Parameters
+    ----------
+    config
+        A checked config.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    @cached_property
+    def _keys(self) -> tuple[list[Key], list[Dropped]]:
+        config = self.config
+        cells: list[Key] = []
+        dropped: list[Dropped] = []
+        prefills = [DENSE, *(label for label in config.prefill if label != DENSE)]
+        for model in config.models:
+            limit = self._limit(model)
+            for task in config.tasks:
+                for length, prefill in product(config.task(task).lengths or config.lengths, prefills):
+                    key = Key(model, prefill, task, length)
+                    if limit is not None and length >= limit:
+                        why = f"{model} takes {limit} tokens, prompt and answer together"
+                        dropped.append(Dropped(key, why))
+                    else:
+                        cells.append(key)
+        return cells, dropped
+
+    @property
+    def cells(self) -> list[Key]:
+        """Cells to compute."""
+        return self._keys[0]
+
+    @property
+    def dropped(self) -> list[Dropped]:
+        """Cells that the models cannot take."""
+        return self._keys[1]
+
+    def _limit(self, model: str) -> int | None:
+        """The model's length limit as far as it is known before fetching; ``infer`` checks the real one again."""
+        entry = self.config.models[model]
+        if entry.max_length_tok is None and entry.path is not None:
+            file = Path(entry.path).expanduser() / "config.json"
+            if file.is_file():
+                config = json.loads(file.read_text())
+                return config.get("text_config", config).get("max_position_embeddings")
+        return entry.max_length_tok
+
+    def tokenizer(self, model: str) -> str:
+        """Label of the model whose tokenizer, and so whose samples, this model uses."""
+        return self.config.models[model].tokenizer or model
+
+    def task(self, label: str) -> TaskSpec:
+        """The task's specification."""
+        return task_spec(self.config, label)
+
+    @cached_property
+    def _sweeps(self) -> dict[tuple[str, str], Sweep]:
+        found = {}
+        phases: tuple[Literal["prefill", "decode"], ...] = ("prefill", "decode")
+        for phase in phases:
+            entries = getattr(self.config, phase)
+            for label in [DENSE, *entries]:
+                spec = (
+                    method_spec(self.config, phase, label)
+                    if label in entries
+                    else MethodSpec(label=DENSE, method=DENSE)
+                )
+                spec = spec.model_copy(update={"digest": source_digest(method_file(spec, phase))})
+                entry = entries.get(label)
+                sparsities = (0.0,) if label == DENSE else (entry and entry.sparsity) or self.config.sparsity
+                found[phase, label] = Sweep(spec=spec, sparsities=sparsities)
+        return found
+
+    def cell(self, key: Key) -> CellSpec:
+        """The cell's specification: all that its job is told."""
+        whole = key.prefill == DENSE or self.config.combine == "product"
+        decode = [DENSE, *(label for label in self.config.decode if label != DENSE and whole)]
+        return CellSpec(
+            model=key.model,
+            prefill=self._sweeps["prefill", key.prefill],
+            decode=tuple(self._sweeps["decode", label] for label in decode),
+            task=key.task,
+            length_tok=key.length,
+            samples=self.task(key.task).samples,
+            **self.config.engine.model_dump(),
+        )
+
+    @cached_property
+    def engine_digest(self) -> str:
+        """Digest of the engine's source, for rule params."""
+        return engine_digest()
+
+    def rows(self, key: Key) -> int:
+        """Rows of a cell."""
+        cell = self.cell(key)
+        return cell.samples * len(cell.prefill.sparsities) * sum(len(sweep.sparsities) for sweep in cell.decode)
+
+    def samples(self) -> list[tuple[str, str, int]]:
+        """Every (tokenizer, task, length) whose samples the cells need."""
+        return sorted({(self.tokenizer(key.model), key.task, key.length) for key in self.cells})
+
+    def lines(self) -> Iterator[str]:
+        """The grid as text: cells with their rows, dropped cells with reasons, totals."""
+        yield f"{'model':<20} {'prefill':<18} {'task':<22} {'length':>8} {'prefills':>9} {'rows':>7}"
+        prefills = rows = 0
+        for key in self.cells:
+            runs = self.cell(key).samples * len(self.cell(key).prefill.sparsities)
+            prefills, rows = prefills + runs, rows + self.rows(key)
+            yield f"{key.model:<20} {key.prefill:<18} {key.task:<22} {key.length:>8} {runs:>9} {self.rows(key):>7}"
+        for item in self.dropped:
+            key = item.key
+            yield f"dropped: {key.model} {key.prefill} {key.task} {key.length}: {item.reason}"
+        yield f"{len(self.cells)} cells, {prefills} prefills, {rows} rows; {len(self.dropped)} cells dropped"

@@ -1,0 +1,63 @@
+"""Names in the config that must exist elsewhere: methods, tasks, models, and their parameters."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sparsebench.config import Config
+from sparsebench.errors import UserError, unknown
+from sparsebench.methods import load_method
+from sparsebench.spec import MethodSpec, TaskSpec
+from sparsebench.tasks.registry import load_task
+
+PHASES: tuple[Literal["prefill", "decode"], ...] = ("prefill", "decode")
+
+
+def method_spec(config: Config, phase: Literal["prefill", "decode"], label: str) -> MethodSpec:
+    """The method of a config entry, without its digest."""
+    entry = config.method(phase, label)
+    return MethodSpec(label=label, method=entry.class_ or entry.method or label, params=entry.params)
+
+
+def task_spec(config: Config, label: str) -> TaskSpec:
+    """The task of a config entry."""
+    entry = config.task(label)
+    return TaskSpec(
+        label=label,
+        task=entry.task or label,
+        params=entry.params,
+        samples=entry.samples or config.samples,
+        seed=config.seed,
+    )
+
+
+def name_problems(config: Config) -> list[str]:
+    """Every unknown name, wrong parameter and impossible pairing, one line each."""
+    problems: list[str] = []
+
+    def attempt(where: str, *error: UserError) -> None:
+        for line in (line for e in error for line in str(e).splitlines()):
+            problems.append(line if line.startswith(where.split(".")[0]) else f"{where}: {line}")
+
+    for label, model in config.models.items():
+        if model.tokenizer is not None and model.tokenizer not in config.models:
+            attempt("models", unknown("model", model.tokenizer, config.models, f"models.{label}.tokenizer"))
+        elif model.tokenizer is not None and config.models[model.tokenizer].tokenizer not in (None, model.tokenizer):
+            problems.append(
+                f"models.{label}.tokenizer: {model.tokenizer!r} takes its own samples from another model; "
+                "allowed: a model that has its own"
+            )
+    for label in config.tasks:
+        try:
+            load_task(task_spec(config, label))
+        except UserError as error:
+            attempt(f"tasks.{label}", error)
+    for phase in PHASES:
+        for label, entry in getattr(config, phase).items():
+            if label == "dense" and entry is not None and entry != type(entry)():
+                problems.append(f"{phase}.dense: takes no keys; allowed: `dense:` alone (it is always there)")
+            try:
+                load_method(method_spec(config, phase, label), phase)
+            except UserError as error:
+                attempt(f"{phase}.{label}", error)
+    return problems

@@ -1,0 +1,55 @@
+import json
+
+from snakemake.exceptions import WorkflowError
+
+from sparsebench.charts.registry import chart_names
+from sparsebench.config import LABEL, parse_config
+from sparsebench.errors import UserError
+from sparsebench.grid import Grid, Key
+from sparsebench.tasks.registry import task_digest
+
+try:
+    GRID = Grid(parse_config(config, "the config"))
+except UserError as mistakes:
+    raise WorkflowError(str(mistakes)) from None
+
+CHARTS = chart_names()
+TABLES = ["predictions", "scores", "accuracy", "frontier"]
+CONFIG_JSON = GRID.config.model_dump_json(by_alias=True, exclude_none=True)
+
+# Said once: jobs on a cluster read this file again.
+if workflow.is_main_process:
+    for item in GRID.dropped:
+        logger.warning(
+            f"dropped {item.key.model} / {item.key.prefill} / {item.key.task} / {item.key.length}: {item.reason}"
+        )
+
+
+wildcard_constraints:
+    model=LABEL,
+    tokenizer=LABEL,
+    prefill=LABEL,
+    task=LABEL,
+    length=r"[0-9]+",
+    chart=r"[a-z0-9_]+",
+
+
+def key_of(wildcards):
+    """The cell that a job's wildcards name."""
+    return Key(
+        wildcards.model, wildcards.prefill, wildcards.task, int(wildcards.length)
+    )
+
+
+def samples_of(wildcards):
+    """The samples that a cell's model answers: those of its tokenizer."""
+    tokenizer = GRID.tokenizer(wildcards.model)
+    return f"results/samples/{tokenizer}/{wildcards.task}/{wildcards.length}.arrow"
+
+
+def cell_tables(kind):
+    """The tables of one kind of all cells."""
+    return [
+        f"results/{kind}/{c.model}/{c.prefill}/{c.task}/{c.length}.arrow"
+        for c in GRID.cells
+    ]

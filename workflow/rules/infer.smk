@@ -1,0 +1,23 @@
+# The journal is no output: Snakemake deletes the outputs of a failed job, and finished rows must outlive it.
+rule infer_cell:
+    input:
+        model="results/models/{model}/model.json",
+        samples=samples_of,
+    output:
+        "results/predictions/{model}/{prefill}/{task}/{length}.arrow",
+    log:
+        "results/logs/infer/{model}/{prefill}/{task}/{length}.log",
+    benchmark:
+        "results/benchmarks/infer/{model}/{prefill}/{task}/{length}.tsv"
+    conda:
+        "../envs/sparsebench.yaml"
+    threads: 8
+    resources:
+        mem_mb=8000,
+    params:
+        cell=lambda w: GRID.cell(key_of(w)).model_dump_json(),
+        source=lambda w: GRID.engine_digest,
+        journal="results/journal/{model}/{prefill}/{task}/{length}.jsonl",
+    shell:
+        "sparsebench infer --cell {params.cell:q} --model {input.model} --samples {input.samples}"
+        " --journal {params.journal} --output {output} 2> {log}"

@@ -1,0 +1,30 @@
+localrules:
+    overview,
+
+
+rule overview:
+    input:
+        expand("results/tables/{table}.arrow", table=TABLES),
+    output:
+        report(
+            "results/overview.html",
+            caption="../report/overview.rst",
+            category="Overview",
+        ),
+    log:
+        "results/logs/overview.log",
+    benchmark:
+        "results/benchmarks/overview.tsv"
+    conda:
+        "../envs/sparsebench.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        config=CONFIG_JSON,
+        source=source_digest(
+            PACKAGE / "report" / "overview.py",
+            *(chart_file(chart) for chart in CHARTS),
+        ),
+    shell:
+        "sparsebench overview --tables results/tables --config {params.config:q} --output {output} 2> {log}"
