@@ -1,0 +1,157 @@
+"""Attention over lists of key blocks per query block: the Triton kernel beside :mod:`block_sparse_ref`.
+
+One program computes one query block of one head and walks its list. Programs of one KV head run next to each other, so
+that its keys and values stay in the L2 cache, and long lists (late query blocks) start first, so that the last wave is
+short. Lists ascend, so only the last entry can hold the diagonal: all others run without a mask.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from sparsebench.kernels.checks import check_prefill, fitting_stages, tile_pow2
+from sparsebench.kernels.online import attend_tile, logits_of
+
+BLOCKS = (16, 32, 64, 128)
+
+
+@triton.jit
+def _load_rows(base, rows, stride, limit, cols, D: tl.constexpr, DP: tl.constexpr, CHECK: tl.constexpr):
+    """Rows [n, DP] of a matrix; columns from D on are 0, and with CHECK so are rows outside [0, limit)."""
+    at = base + rows[:, None].to(tl.int64) * stride + cols[None, :]
+    if CHECK:
+        mask = (rows[:, None] >= 0) & (rows[:, None] < limit)
+        if D < DP:
+            mask = mask & (cols[None, :] < D)
+        return tl.load(at, mask=mask, other=0.0)
+    if D < DP:
+        return tl.load(at, mask=cols[None, :] < D, other=0.0)
+    return tl.load(at)
+
+
+@triton.jit
+def _block_sparse(
+    q, k, v, out, blocks, count,
+    q_b, q_h, q_t, k_b, k_g, k_t, v_b, v_g, v_t, o_b, o_h, o_t,
+    T, N, n, scale, cap,
+    G: tl.constexpr, REP: tl.constexpr, D: tl.constexpr, DP: tl.constexpr,
+    BLOCK: tl.constexpr, BN: tl.constexpr, CAP: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    pid = tl.program_id(0)
+    group = pid // (N * REP)  # batch entry and KV head
+    rest = pid % (N * REP)
+    i = N - 1 - rest // REP
+    b = (group // G).to(tl.int64)
+    g = (group % G).to(tl.int64)
+    h = g * REP + rest % REP
+
+    cols = tl.arange(0, DP)
+    queries = i * BLOCK + tl.arange(0, BLOCK)
+    q_tile = _load_rows(q + b * q_b + h * q_h, queries, q_t, T, cols, D, DP, True)
+    k_base = k + b * k_b + g * k_g
+    v_base = v + b * v_b + g * v_g
+    row = (b * G * REP + h) * N + i
+    entries = blocks + row * n
+    total = tl.load(count + row)
+
+    m = tl.full([BLOCK], float("-inf"), tl.float32)
+    l = tl.zeros([BLOCK], tl.float32)
+    acc = tl.zeros([BLOCK, DP], tl.float32)
+    within = tl.arange(0, BN)
+    if BN <= BLOCK:
+        PARTS: tl.constexpr = BLOCK // BN
+        for j in tl.range(0, (total - 1) * PARTS):
+            keys = tl.load(entries + j // PARTS) * BLOCK + (j % PARTS) * BN + within
+            k_tile = _load_rows(k_base, keys, k_t, T, cols, D, DP, False)
+            logits = logits_of(q_tile, k_tile, scale, cap, CAP, PRECISION)
+            v_tile = _load_rows(v_base, keys, v_t, T, cols, D, DP, False)
+            m, l, acc = attend_tile(logits, v_tile, scale, m, l, acc, CAP, PRECISION)
+        last = tl.load(entries + total - 1) * BLOCK
+        for part in tl.range(0, PARTS, num_stages=1):
+            keys = last + part * BN + within
+            k_tile = _load_rows(k_base, keys, k_t, T, cols, D, DP, True)
+            logits = logits_of(q_tile, k_tile, scale, cap, CAP, PRECISION)
+            logits = tl.where(keys[None, :] <= queries[:, None], logits, float("-inf"))
+            v_tile = _load_rows(v_base, keys, v_t, T, cols, D, DP, True)
+            m, l, acc = attend_tile(logits, v_tile, scale, m, l, acc, CAP, PRECISION)
+    else:
+        # Small blocks: one step takes several entries, gathered row by row.
+        ENTRIES: tl.constexpr = BN // BLOCK
+        for j in tl.range(0, total, ENTRIES):
+            entry = j + within // BLOCK
+            keys = tl.load(entries + entry, mask=entry < total, other=0) * BLOCK + within % BLOCK
+            keys = tl.where(entry < total, keys, T)
+            k_tile = _load_rows(k_base, keys, k_t, T, cols, D, DP, True)
+            logits = logits_of(q_tile, k_tile, scale, cap, CAP, PRECISION)
+            logits = tl.where((keys[None, :] <= queries[:, None]) & (keys[None, :] < T), logits, float("-inf"))
+            v_tile = _load_rows(v_base, keys, v_t, T, cols, D, DP, True)
+            m, l, acc = attend_tile(logits, v_tile, scale, m, l, acc, CAP, PRECISION)
+
+    at = out + b * o_b + h * o_h + queries[:, None].to(tl.int64) * o_t + cols[None, :]
+    tl.store(at, (acc / l[:, None]).to(out.dtype.element_ty), mask=(queries[:, None] < T) & (cols[None, :] < D))
+
+
+def block_sparse_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    blocks: Tensor,
+    count: Tensor,
+    *,
+    block: int,
+    scale: float,
+    softcap: float | None = None,
+) -> Tensor:
+    """Causal attention in which each query block reads its listed key blocks only.
+
+    Parameters
+    ----------
+    q
+        [B, H, T, D], any strides with the last one 1; bfloat16, float16 or float32, D up to 256.
+    k, v
+        [B, G, T, D].
+    blocks, count
+        int32 [B, H, N, n] and [B, H, N], as in :class:`sparsebench.selection.BlockSelection`.
+    block
+        Tokens per block: 16, 32, 64 or 128.
+    scale, softcap
+        Factor on q . k, and cap of the scaled logits.
+
+    Returns
+    -------
+    [B, H, T, D] in the dtype of ``q``; sums in float32.
+
+    Raises
+    ------
+    ValueError
+        For a shape, dtype, block size or device that the kernel cannot take.
+    """
+    op = "block_sparse_attention"
+    check_prefill(op, q, k, v, blocks, count)
+    (B, H, T, D), G = q.shape, k.shape[1]
+    if block not in BLOCKS:
+        raise ValueError(f"{op}: block {block} is not one of {', '.join(map(str, BLOCKS))}")
+    N = triton.cdiv(T, block)
+    if blocks.shape[:3] != (B, H, N) or count.shape != (B, H, N):
+        raise ValueError(
+            f"{op}: blocks {tuple(blocks.shape)} and count {tuple(count.shape)} do not fit q {tuple(q.shape)} in "
+            f"blocks of {block}: expected [{B}, {H}, {N}, n] and [{B}, {H}, {N}]"
+        )
+    q, k, v = (t if t.stride(-1) == 1 else t.contiguous() for t in (q, k, v))
+    blocks, count = blocks.contiguous(), count.contiguous()
+    out = torch.empty((B, H, T, D), dtype=q.dtype, device=q.device)
+    padded, size = tile_pow2(D), q.element_size()
+    tile = 64 if padded * size <= 256 else 32
+    stages = fitting_stages(q.device, block * padded * size, 2 * tile * padded * size, 3)
+    _block_sparse[(B * G * N * (H // G),)](
+        q, k, v, out, blocks, count,
+        *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *out.stride()[:3],
+        T, N, blocks.shape[3], scale, softcap or 0.0,
+        G=G, REP=H // G, D=D, DP=padded, BLOCK=block, BN=tile, CAP=softcap is not None,
+        PRECISION="ieee" if q.dtype == torch.float32 else "tf32",
+        num_warps=8 if block * padded >= 128 * 128 else 4, num_stages=stages,
+    )  # fmt: skip
+    return out
