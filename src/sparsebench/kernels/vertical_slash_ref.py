@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sparsebench.kernels.dense_ref import QUERY_CHUNK
@@ -47,16 +48,17 @@ def vertical_slash_attention(
     """
     (B, H, T, D), G = q.shape, k.shape[1]
     on_column = membership(columns, column_count, T).view(B, G, H // G, 1, T)
-    on_diagonal = membership(diagonals, diagonal_count, T).view(B, G, H // G, T)
+    # row t of the mask is diagonals[t - s] over s: a window sliding along the reversed offsets
+    offsets = F.pad(membership(diagonals, diagonal_count, T).flip(-1), (0, QUERY_CHUNK)).view(B, G, H // G, -1)
     grouped = q.reshape(B, G, H // G, T, D)
-    positions = torch.arange(T, device=q.device)
     out = torch.empty_like(grouped, memory_format=torch.contiguous_format)
     for lo in range(0, T, QUERY_CHUNK):
         hi = min(T, lo + QUERY_CHUNK)
-        distance = positions[lo:hi, None] - positions[None, :hi]
-        visible = (on_column[..., :hi] | on_diagonal[..., distance.clamp(min=0)]) & (distance >= 0)
+        on_diagonal = offsets[..., T - hi : T - lo + hi - 1].unfold(-1, hi, 1).flip(-2)
+        visible = on_diagonal | on_column[..., :hi]
+        visible[..., lo:hi].tril_()
         used = visible.any(-2).any(2)  # NaN in values no query of this KV head reads must not leak
         values = v[:, :, :hi].float().masked_fill(~used[..., None], 0.0)[:, :, None]
         logits = capped(grouped[:, :, :, lo:hi].float() @ k[:, :, None, :hi].float().transpose(-1, -2) * scale, softcap)
-        out[:, :, :, lo:hi] = (logits.masked_fill(~visible, -torch.inf).softmax(-1) @ values).to(q.dtype)
+        out[:, :, :, lo:hi] = (logits.masked_fill_(~visible, -torch.inf).softmax(-1) @ values).to(q.dtype)
     return out.view(B, H, T, D)
