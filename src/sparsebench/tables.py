@@ -106,3 +106,80 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
             "it was written by another version: delete it and run again"
         )
     return table.cast(schema.with_metadata(table.schema.metadata))
+
+
+def _maybe(name: str, kind: pa.DataType, about: str, unit: str = "") -> pa.Field:
+    return _field(name, kind, f"{about}; null where it cannot be known", unit).with_nullable(True)
+
+
+def _interval(name: str, about: str, unit: str = "") -> list[pa.Field]:
+    return [
+        _maybe(f"{name}_low", _float, f"lower end of the 95 % interval of the {about}", unit),
+        _maybe(f"{name}_high", _float, f"upper end of the 95 % interval of the {about}", unit),
+    ]
+
+
+_CONFIGURATION = [
+    _field("phase", _text, "dense, prefill, decode or both: where attention is sparse"),
+    _field("method", _text, "the sparse method; both phases: 'prefill@sparsity + decode'"),
+    _field("sparsity", _float, "target sparsity of the phase; both phases: that of decode"),
+    _field("prefill", _text, "prefill method as named in the config"),
+    _field("prefill_sparsity", _float, "target share of causal query-key pairs skipped in prefill"),
+    _field("decode", _text, "decode method as named in the config"),
+    _field("decode_sparsity", _float, "target share of prompt KV entries skipped per generated token"),
+    _field("control", pa.bool_(), "oracle or random: a bound to compare with, not a method to choose"),
+]
+
+_MEASURED_COST = [
+    _field("prefill_density", _float, "mean measured share of causal query-key pairs computed"),
+    _field("decode_density", _float, "mean measured share of prompt KV entries read per step"),
+    _field("cost", _float, "relative attention cost: measured density of the phase; both: share of all pairs computed"),
+]
+
+ACCURACY = pa.schema(
+    [
+        _field("model", _text, "model as named in the config"),
+        _field("task", _text, "task as named in the config"),
+        _field("length_tok", _int, "prompt length asked for", "tokens"),
+        *_CONFIGURATION,
+        _field("metric", _text, "name of the task's metric"),
+        _field("n", _int, "samples scored", "samples"),
+        _field("n_missing", _int, "samples that other configurations of this task have and this one lacks", "samples"),
+        _field("accuracy", _float, "mean score"),
+        *_interval("accuracy", "mean score"),
+        *_MEASURED_COST,
+        _field("generated_tok", _float, "mean generated tokens", "tokens"),
+        _field("parse_failed", _float, "share of samples in whose text no answer could be found"),
+        _field("chance", _float, "score of a guesser"),
+        _field("signal", pa.bool_(), "the dense score's interval lies above chance"),
+        _field("n_pairs", _int, "samples that this configuration and dense share", "samples"),
+        _maybe("dense_accuracy", _float, "mean dense score over the pairs"),
+        _maybe("difference", _float, "mean of sparse minus dense over the pairs"),
+        *_interval("difference", "paired difference to dense"),
+        _maybe("kept", _float, "accuracy as a share of dense over the pairs"),
+        _maybe("oracle_gap", _float, "mean of the score minus the oracle's at the same phase and sparsity"),
+        *_interval("oracle_gap", "paired difference to the oracle"),
+        _field("samples", pa.list_(_int), "indices of the samples scored, ascending"),
+        _field("scores", pa.list_(_float), "their scores, in the order of samples"),
+    ]
+)
+
+FRONTIER = pa.schema(
+    [
+        _field("model", _text, "model as named in the config"),
+        _field("length_tok", _int, "prompt length asked for", "tokens"),
+        *_CONFIGURATION,
+        _field("tasks", _text, "tasks averaged, comma-separated"),
+        _field("n_tasks", _int, "tasks averaged", "tasks"),
+        _field("n", _int, "samples behind the average", "samples"),
+        _field("accuracy", _float, "mean over tasks of the mean score"),
+        *_interval("accuracy", "mean over tasks"),
+        *_MEASURED_COST,
+        _maybe("difference", _float, "mean over tasks of the paired difference to dense"),
+        *_interval("difference", "mean paired difference to dense"),
+        _maybe("kept", _float, "accuracy as a share of dense over the same tasks"),
+        _field("complete", pa.bool_(), "has every task with signal; others are shown, never members"),
+        _field("member", pa.bool_(), "in the Pareto set: no configuration is both cheaper and as accurate"),
+        _field("member_probability", _float, "share of bootstrap draws of the samples in which it is a member"),
+    ]
+)
