@@ -1,0 +1,211 @@
+"""Attention over columns and diagonals per head: the Triton kernel beside :mod:`vertical_slash_ref`.
+
+Seen from a block of queries, diagonal o touches one window of keys that lies o behind the block, wherever the block is.
+So the cover of all diagonals by tiles of keys is found once per head, as offsets from the first query, and every query
+block uses the tiles that do not fall off the front. Which elements of a tile lie on a diagonal depends on t - s alone:
+each query row reads its 64 neighbouring bits from one bit set per head. A second loop gathers the columns and leaves out
+the pairs that lie on a diagonal too, so no key counts twice.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from sparsebench.kernels.checks import check_prefill, fitting_stages, tile_pow2
+from sparsebench.kernels.online import attend_tile, logits_of
+
+TILE = 64  # queries per block and keys per tile; equal to the bits of one word of the bit set
+
+
+@triton.jit
+def _cover(diagonals, diagonal_count, tiles, tile_count, d, T, BM: tl.constexpr, BN: tl.constexpr):
+    """Greedy cover of one head's diagonals, nearest first: tile j holds the keys ``t0 - tiles[j] + [0, BN)``.
+
+    ``low`` is the lowest key (from t0) covered so far. A diagonal o needs [-o, -o + BM); since BN >= BM, one more tile
+    below ``low`` always reaches -o.
+    """
+    head = tl.program_id(0).to(tl.int64)
+    number = tl.load(diagonal_count + head)
+    low = BM
+    made = 0
+    for j in tl.range(0, number):
+        offset = tl.load(diagonals + head * d + j)
+        if (-offset < low) & (offset < T):
+            top = tl.minimum(-offset + BM, low)
+            low = top - BN
+            tl.store(tiles + head * d + made, -low)
+            made += 1
+    tl.store(tile_count + head, made)
+
+
+@triton.jit
+def _word(bits, at):
+    """The 64 bits that begin at bit ``at`` of a bit set, as int64."""
+    index = at // 64
+    shift = (at % 64).to(tl.uint64)
+    low = tl.load(bits + index).to(tl.uint64, bitcast=True)
+    high = tl.load(bits + index + 1).to(tl.uint64, bitcast=True)
+    # a shift by 64 is undefined, so the upper word moves in two steps
+    return (low >> shift) | ((high << 1) << (63 - shift))
+
+
+@triton.jit
+def _vertical_slash(
+    q, k, v, out, columns, column_count, tiles, tile_count, bits,
+    q_b, q_h, q_t, k_b, k_g, k_t, v_b, v_g, v_t, o_b, o_h, o_t,
+    T, N, c, d, words, scale, cap,
+    G: tl.constexpr, REP: tl.constexpr, D: tl.constexpr, DP: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
+    CAP: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    pid = tl.program_id(0)
+    group = pid // (N * REP)
+    rest = pid % (N * REP)
+    # one head after the other: neighbouring query blocks walk the same tiles and meet in the L2 cache
+    i = N - 1 - rest % N
+    b = (group // G).to(tl.int64)
+    g = (group % G).to(tl.int64)
+    h = g * REP + rest // N
+    head = b * G * REP + h
+
+    t0 = i * BM
+    rows = tl.arange(0, BM)
+    queries = t0 + rows
+    within = tl.arange(0, BN)
+    dims = tl.arange(0, DP)
+    inside = dims[None, :] < D
+    q_at = q + b * q_b + h * q_h + queries[:, None].to(tl.int64) * q_t + dims[None, :]
+    q_tile = tl.load(q_at, mask=(queries[:, None] < T) & inside, other=0.0)
+    k_base = k + b * k_b + g * k_g
+    v_base = v + b * v_b + g * v_g
+    bit_base = bits + head * words
+
+    m = tl.full([BM], float("-inf"), tl.float32)
+    l = tl.zeros([BM], tl.float32)
+    acc = tl.zeros([BM, DP], tl.float32)
+
+    # tiles ascend, and those that reach t0 or later keys form a prefix: find its end by bisection
+    low = 0
+    high = tl.load(tile_count + head)
+    while low < high:
+        middle = (low + high) // 2
+        if tl.load(tiles + head * d + middle) <= t0 + BN - 1:
+            low = middle + 1
+        else:
+            high = middle
+    for j in tl.range(0, low):
+        reach = tl.load(tiles + head * d + j)
+        keys = t0 - reach + within
+        seen = (keys[:, None] >= 0) & (keys[:, None] < T) & inside
+        k_tile = tl.load(k_base + keys[:, None].to(tl.int64) * k_t + dims[None, :], mask=seen, other=0.0)
+        logits = logits_of(q_tile, k_tile, scale, cap, CAP, PRECISION)
+        # bit j of a row's word says whether t - s = reach + row - j is a diagonal: the set is stored backwards
+        word = _word(bit_base, T + BN - 1 - reach - rows)
+        on = ((word[:, None] >> within[None, :].to(tl.uint64)) & 1) != 0
+        logits = tl.where(on & (keys[None, :] >= 0), logits, float("-inf"))
+        v_tile = tl.load(v_base + keys[:, None].to(tl.int64) * v_t + dims[None, :], mask=seen, other=0.0)
+        m, l, acc = attend_tile(logits, v_tile, scale, m, l, acc, CAP, PRECISION)
+
+    low = 0
+    high = tl.load(column_count + head)
+    while low < high:
+        middle = (low + high) // 2
+        if tl.load(columns + head * c + middle) < t0 + BM:
+            low = middle + 1
+        else:
+            high = middle
+    for j in tl.range(0, low, BN):
+        valid = j + within < low
+        keys = tl.load(columns + head * c + j + within, mask=valid, other=0)
+        seen = valid[:, None] & inside
+        k_tile = tl.load(k_base + keys[:, None].to(tl.int64) * k_t + dims[None, :], mask=seen, other=0.0)
+        logits = logits_of(q_tile, k_tile, scale, cap, CAP, PRECISION)
+        distance = queries[:, None] - keys[None, :]
+        open_pair = (distance >= 0) & valid[None, :]
+        place = T + BN - 1 - distance
+        word = tl.load(bit_base + place // 64, mask=open_pair, other=0)
+        taken = (word >> (place % 64).to(tl.int64)) & 1
+        logits = tl.where(open_pair & (taken == 0), logits, float("-inf"))
+        v_tile = tl.load(v_base + keys[:, None].to(tl.int64) * v_t + dims[None, :], mask=seen, other=0.0)
+        m, l, acc = attend_tile(logits, v_tile, scale, m, l, acc, CAP, PRECISION)
+
+    at = out + b * o_b + h * o_h + queries[:, None].to(tl.int64) * o_t + dims[None, :]
+    tl.store(at, (acc / l[:, None]).to(out.dtype.element_ty), mask=(queries[:, None] < T) & inside)
+
+
+def _bit_set(diagonals: Tensor, count: Tensor, T: int) -> Tensor:
+    """int64 [B, H, words]: bit T + TILE - 1 - o is set for every diagonal o < T; a border of zeros at both ends."""
+    words = triton.cdiv(T + 2 * TILE, 64) + 1
+    valid = (torch.arange(diagonals.shape[-1], device=diagonals.device) < count[..., None]) & (diagonals < T)
+    place = torch.where(valid, T + TILE - 1 - diagonals, 0).long()
+    bit = torch.where(valid, torch.ones_like(place) << (place % 64), 0)
+    empty = torch.zeros((*count.shape, words), dtype=torch.int64, device=diagonals.device)
+    # offsets are distinct, so adding single bits is the same as joining them
+    return empty.scatter_add_(-1, place // 64, bit)
+
+
+def vertical_slash_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    columns: Tensor,
+    column_count: Tensor,
+    diagonals: Tensor,
+    diagonal_count: Tensor,
+    *,
+    scale: float,
+    softcap: float | None = None,
+) -> Tensor:
+    """Causal attention in which query t reads key s <= t if s is a column or t - s a diagonal of its head.
+
+    Parameters
+    ----------
+    q
+        [B, H, T, D], any strides with the last one 1; bfloat16, float16 or float32, D up to 256.
+    k, v
+        [B, G, T, D].
+    columns, column_count, diagonals, diagonal_count
+        As in :class:`sparsebench.selection.LineSelection`.
+    scale, softcap
+        Factor on q . k, and cap of the scaled logits.
+
+    Returns
+    -------
+    [B, H, T, D] in the dtype of ``q``; sums in float32.
+
+    Raises
+    ------
+    ValueError
+        For a shape, dtype or device that the kernel cannot take.
+    """
+    op = "vertical_slash_attention"
+    check_prefill(op, q, k, v, columns, column_count, diagonals, diagonal_count)
+    (B, H, T, D), G = q.shape, k.shape[1]
+    for name, lines, count in (("columns", columns, column_count), ("diagonals", diagonals, diagonal_count)):
+        if lines.shape[:2] != (B, H) or lines.dim() != 3 or count.shape != (B, H):
+            raise ValueError(
+                f"{op}: {name} {tuple(lines.shape)} with counts {tuple(count.shape)} do not fit q {tuple(q.shape)}: "
+                f"expected [{B}, {H}, n] and [{B}, {H}]"
+            )
+    q, k, v = (t if t.stride(-1) == 1 else t.contiguous() for t in (q, k, v))
+    columns, diagonals = columns.contiguous(), diagonals.contiguous()
+    column_count, diagonal_count = column_count.contiguous(), diagonal_count.contiguous()
+    out = torch.empty((B, H, T, D), dtype=q.dtype, device=q.device)
+    tiles, tile_count = torch.empty_like(diagonals), torch.empty_like(diagonal_count)
+    _cover[(B * H,)](
+        diagonals, diagonal_count, tiles, tile_count, diagonals.shape[2], T, BM=TILE, BN=TILE, num_warps=1
+    )
+    bits = _bit_set(diagonals, diagonal_count, T)
+    padded, size = tile_pow2(D), q.element_size()
+    N = triton.cdiv(T, TILE)
+    _vertical_slash[(B * H * N,)](
+        q, k, v, out, columns, column_count, tiles, tile_count, bits,
+        *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *out.stride()[:3],
+        T, N, columns.shape[2], diagonals.shape[2], bits.shape[2], scale, softcap or 0.0,
+        G=G, REP=H // G, D=D, DP=padded, BM=TILE, BN=TILE, CAP=softcap is not None,
+        PRECISION="ieee" if q.dtype == torch.float32 else "tf32",
+        num_warps=4, num_stages=fitting_stages(q.device, TILE * padded * size, 2 * TILE * padded * size, 3),
+    )  # fmt: skip
+    return out
