@@ -151,7 +151,7 @@ ACCURACY = pa.schema(
         _field("generated_tok", _float, "mean generated tokens", "tokens"),
         _field("parse_failed", _float, "share of samples in whose text no answer could be found"),
         _field("chance", _float, "score of a guesser"),
-        _field("signal", pa.bool_(), "the dense score's interval lies above chance"),
+        _field("signal", pa.bool_(), "the dense score's interval lies clearly above chance"),
         _field("n_pairs", _int, "samples that this configuration and dense share", "samples"),
         _maybe("dense_accuracy", _float, "mean dense score over the pairs"),
         _maybe("difference", _float, "mean of sparse minus dense over the pairs"),

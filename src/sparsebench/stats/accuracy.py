@@ -1,4 +1,4 @@
-"""The accuracy table: what each configuration scores on each task, and how far that is from dense and from the oracle."""
+"""The accuracy table: what each configuration scores on each task, beside dense and the oracle."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from sparsebench.stats.pairing import Scored, differences
 from sparsebench.tables import ACCURACY, SCORES
 
 CELL = ["model", "task", "length_tok"]
+# Of the way from chance to a perfect score. Where a guesser scores 0, a single lucky sample already clears chance,
+# but leaves a sparse method next to nothing to lose.
+SIGNAL_MARGIN = 0.1
 
 
 def accuracy_table(scores: pa.Table) -> pa.Table:
     """Summarise scores (schema ``SCORES``) into one line per model, task, length and configuration (``ACCURACY``).
 
     - The mean carries a Wilson interval, the differences to dense and to the oracle a paired bootstrap interval.
-    - ``signal`` is false where the dense score's interval does not lie above chance, or where there is no dense score:
-      on such a task nothing can be lost, so frontiers leave it out.
+    - ``signal`` is true where the dense score's interval lies above chance by at least ``SIGNAL_MARGIN`` of
+      what a perfect score has over it. Elsewhere, and where there is no dense score, frontiers leave the task out.
     - The oracle that a line is compared with has the same phase and sparsity (in both phases, where both are sparse).
 
     Raises
@@ -87,7 +90,8 @@ def _summarise(frame: pl.DataFrame) -> pl.DataFrame:
     )
     low, high = mean_interval(lines["accuracy"].to_numpy(), lines["n"].to_numpy())
     lines = lines.with_columns(pl.Series("accuracy_low", low), pl.Series("accuracy_high", high))
-    dense = lines.filter(pl.col("phase") == DENSE).select(*CELL, signal=pl.col("accuracy_low") > pl.col("chance"))
+    floor = pl.col("chance") + SIGNAL_MARGIN * (1 - pl.col("chance"))
+    dense = lines.filter(pl.col("phase") == DENSE).select(*CELL, signal=pl.col("accuracy_low") > floor)
     return lines.join(dense, on=CELL, how="left").with_columns(pl.col("signal").fill_null(False))
 
 

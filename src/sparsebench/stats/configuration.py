@@ -11,7 +11,7 @@ NAMED = ["phase", "method", "sparsity", *KEY, "control"]
 
 
 def is_control(method: str) -> bool:
-    """Whether a method's label names a control: ``oracle`` or ``random``, alone or with a suffix after ``_`` or ``-``."""
+    """Whether a label names a control: ``oracle`` or ``random``, alone or with a suffix after ``_`` or ``-``."""
     return method.replace("-", "_").split("_")[0] in CONTROLS
 
 
@@ -43,8 +43,8 @@ def name_configurations(frame: pl.DataFrame) -> pl.DataFrame:
 def relative_cost(prompt_tok: pl.Expr, generated_tok: pl.Expr) -> pl.Expr:
     """Attention cost relative to dense: the measured density of the sparse phase.
 
-    Where both phases are sparse it is the share of query-key pairs computed of prompt and answer together: a prompt of T
-    tokens has about T^2 / 2 pairs, an answer of g tokens reads g * T.
+    Where both phases are sparse it is the share of query-key pairs computed of prompt and answer together: a prompt of
+    T tokens has about T^2 / 2 pairs, an answer of g tokens reads g * T.
     """
     pairs = prompt_tok / 2 * pl.col("prefill_density") + generated_tok * pl.col("decode_density")
     return (

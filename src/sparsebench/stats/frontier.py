@@ -1,4 +1,4 @@
-"""The frontier table: accuracy over the tasks with signal against relative attention cost, and who is on the Pareto set."""
+"""The frontier table: accuracy over the tasks with signal against relative attention cost."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def pareto_members(cost: Array, accuracy: Array) -> npt.NDArray[np.bool_]:
     cheaper = c[..., :, None] <= c[..., None, :]
     better = a[..., :, None] >= a[..., None, :]
     strictly = (c[..., :, None] < c[..., None, :]) | (a[..., :, None] > a[..., None, :])
-    return ~(cheaper & better & strictly).any(axis=-2)
+    return np.asarray(~(cheaper & better & strictly).any(axis=-2))
 
 
 def frontier_table(accuracy: pa.Table) -> pa.Table:
-    """Average the tasks with signal and mark the Pareto set, per model, length and phase (``ACCURACY`` to ``FRONTIER``).
+    """Average the tasks with signal and mark the Pareto set, per model, length and phase (from schema ``ACCURACY``).
 
     - Accuracy is the mean over tasks; its interval combines those of the tasks by squaring and adding, which keeps the
       honest width of a constant score. Dense, at cost 1, stands in every phase.

@@ -42,7 +42,7 @@ class Difference:
 def differences(pairs: Sequence[tuple[Scored, Scored | None]]) -> list[Difference]:
     """Paired differences (first minus second) of many pairs of configurations at once.
 
-    Rows with the same number of pairs share one bootstrap, which makes a table of thousands of rows a matter of seconds.
+    Rows with the same number of pairs share one bootstrap: a table of thousands of rows takes seconds.
     A missing second configuration, or one without a common sample, gives a difference of no pairs.
     """
     matched = [mine.paired(theirs) if theirs is not None else None for mine, theirs in pairs]

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from sparsebench.stats.accuracy import accuracy_table
+from sparsebench.stats.frontier import frontier_table, pareto_members
+from sparsebench.tables import FRONTIER
+from tests.stats.synthetic import LENGTHS, scores_table
+
+
+@pytest.fixture(scope="module")
+def accuracy() -> pa.Table:
+    return accuracy_table(scores_table(60))
+
+
+@pytest.fixture(scope="module")
+def frontier(accuracy: pa.Table) -> pl.DataFrame:
+    return pl.DataFrame(pl.from_arrow(frontier_table(accuracy)))
+
+
+def test_pareto_members_by_hand() -> None:
+    cost = np.array([1.0, 0.5, 0.5, 0.2, 0.1, 0.1])
+    accuracy = np.array([0.9, 0.9, 0.8, 0.85, 0.3, 0.3])
+    # 1.0/0.9 loses to 0.5/0.9, 0.5/0.8 to 0.2/0.85; the two cheapest tie and both stay.
+    assert pareto_members(cost, accuracy).tolist() == [False, True, False, True, True, True]
+
+
+def test_schema(accuracy: pa.Table) -> None:
+    assert frontier_table(accuracy).schema.equals(FRONTIER, check_metadata=True)
+
+
+def test_controls_and_incomplete_lines_are_never_members(frontier: pl.DataFrame) -> None:
+    assert not frontier.filter("control")["member"].any()
+    assert frontier.filter(pl.col("control"))["member_probability"].sum() == 0
+
+
+def test_known_winner_is_a_member(frontier: pl.DataFrame) -> None:
+    quest = frontier.filter((pl.col("method") == "quest") & (pl.col("sparsity") == 0.95))
+    assert quest["member"].all()
+    assert (quest["member_probability"] > 0.95).all()
+    loser = frontier.filter((pl.col("method") == "block_sparse") & (pl.col("sparsity") == 0.5))
+    assert not loser["member"].any()
+    assert (loser["member_probability"] < 0.2).all()
+
+
+def test_members_beat_all_others(frontier: pl.DataFrame) -> None:
+    for _, group in frontier.filter(~pl.col("control")).group_by("length_tok", "phase"):
+        members = group.filter("member").sort("cost")
+        assert members["accuracy"].is_sorted()
+        for line in group.filter(~pl.col("member")).iter_rows(named=True):
+            assert ((members["cost"] <= line["cost"]) & (members["accuracy"] >= line["accuracy"])).any()
+
+
+def test_only_tasks_with_signal_are_averaged(frontier: pl.DataFrame) -> None:
+    assert set(frontier["tasks"]) == {"niah_hex, niah_prose"}
+    assert set(frontier["n_tasks"]) == {2}
+    assert set(frontier["n"]) == {120}
+
+
+def test_dense_stands_in_every_phase(frontier: pl.DataFrame) -> None:
+    dense = frontier.filter(pl.col("method") == "dense")
+    assert dense.height == 3 * len(LENGTHS)
+    assert (dense["cost"] == 1).all()
+
+
+def test_average_and_interval(accuracy: pa.Table, frontier: pl.DataFrame) -> None:
+    lines = pl.DataFrame(pl.from_arrow(accuracy)).filter(
+        pl.col("signal") & (pl.col("method") == "snapkv") & (pl.col("sparsity") == 0.9) & (pl.col("length_tok") == 1024)
+    )
+    line = frontier.filter(
+        (pl.col("method") == "snapkv") & (pl.col("sparsity") == 0.9) & (pl.col("length_tok") == 1024)
+    ).row(0, named=True)
+    assert line["accuracy"] == pytest.approx(lines["accuracy"].mean())
+    below = (lines["accuracy"] - lines["accuracy_low"]).to_numpy()
+    assert line["accuracy_low"] == pytest.approx(line["accuracy"] - np.sqrt((below**2).sum()) / 2)
+
+
+def test_a_configuration_that_lacks_a_task_is_shown_but_no_member() -> None:
+    frame = pl.DataFrame(pl.from_arrow(scores_table(30)))
+    frame = frame.filter((pl.col("decode") != "quest") | (pl.col("task") != "niah_prose"))
+    table = frontier_table(accuracy_table(frame.to_arrow()))
+    quest = pl.DataFrame(pl.from_arrow(table)).filter(pl.col("method") == "quest")
+    assert quest.height
+    assert not quest["complete"].any()
+    assert not quest["member"].any()
+
+
+def test_no_signal_anywhere_gives_an_empty_table() -> None:
+    frame = pl.DataFrame(pl.from_arrow(scores_table(20))).filter(pl.col("task") == "vt")
+    assert frontier_table(accuracy_table(frame.to_arrow())).num_rows == 0
