@@ -1,7 +1,7 @@
 """What a method is: four axes as data, and a rule that selects.
 
-A method is a frozen dataclass: its fields are the parameters a config may set. It sees queries and keys after RoPE, as the
-model's attention layer gets them, and returns a selection. It neither attends nor measures.
+A method is a frozen dataclass: its fields are the parameters a config may set. It sees queries and keys after RoPE,
+as the model's attention layer gets them, and returns a selection. It neither attends nor measures.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class Layer:
 class Method(ABC):
     """Common part of both phases.
 
-    Class attributes: ``name`` (as in config and charts), ``phase``, ``axes``, ``title`` (for charts and tables), ``source``
-    (paper and authors' code), ``departures`` (each difference from the authors' code, one sentence each).
+    Class attributes: ``name`` (as in config and charts), ``phase``, ``axes``, ``title`` (for charts and tables),
+    ``source`` (paper and authors' code), ``departures`` (each difference from the authors' code, one sentence each).
     """
 
     name: ClassVar[str]

@@ -1,0 +1,101 @@
+"""Estimates of importance that several methods share, in chunks whose size depends on shapes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sparsebench.kernels.softcap import capped
+from sparsebench.methods.base import Layer
+
+CHUNK_ELEMENTS = 2**25
+
+
+def chunks(total: int, per_item: int) -> Iterator[tuple[int, int]]:
+    """Bounds of runs of at most ``total`` items such that a run holds about ``CHUNK_ELEMENTS`` elements."""
+    step = max(1, CHUNK_ELEMENTS // max(1, per_item))
+    for lo in range(0, total, step):
+        yield lo, min(total, lo + step)
+
+
+def logits_per_head(q: Tensor, k: Tensor, layer: Layer) -> Tensor:
+    """Scaled and capped logits in float32.
+
+    Parameters
+    ----------
+    q
+        [..., H, T, D].
+    k
+        [..., G, S, D], not repeated.
+
+    Returns
+    -------
+    [..., H, T, S].
+    """
+    *batch, H, T, D = q.shape
+    G, S = k.shape[-3], k.shape[-2]
+    grouped = q.float().reshape(*batch, G, H // G * T, D)
+    logits = grouped @ k.float().transpose(-1, -2)
+    return capped(logits.view(*batch, H, T, S) * layer.scale, layer.softcap)
+
+
+def last_query_weights(q: Tensor, k: Tensor, layer: Layer) -> Iterator[tuple[int, Tensor]]:
+    """Causal attention weights of the last queries of a prompt, chunk by chunk.
+
+    Parameters
+    ----------
+    q
+        [..., H, L, D]: the queries of the last L positions.
+    k
+        [..., G, S, D].
+
+    Yields
+    ------
+    The position of the chunk's first query, and float32 [..., H, chunk, S].
+    """
+    L, S = q.shape[-2], k.shape[-2]
+    positions = torch.arange(S, device=q.device)
+    # the batch axis must not change the chunks: sums would differ in the last bit with it
+    for lo, hi in chunks(L, q.shape[-3] * S):
+        logits = logits_per_head(q[..., lo:hi, :], k, layer)
+        future = positions[None, :] > positions[S - L + lo : S - L + hi, None]
+        yield S - L + lo, logits.masked_fill_(future, -torch.inf).softmax(-1)
+
+
+def diagonal_sums(weights: Tensor, first: int) -> Tensor:
+    """Sums along diagonals: entry o is the sum over queries t of ``weights[t, t - o]``.
+
+    Parameters
+    ----------
+    weights
+        [..., L, S]: causal weights of queries at positions ``first`` .. ``first + L - 1``.
+
+    Returns
+    -------
+    [..., S] by offset o = t - s.
+    """
+    L, S = weights.shape[-2:]
+    # reversed, key s of query t stands at S - 1 - s; offset o at that place minus (S - 1 - t), one less per query
+    shift = S - first - L
+    reversed_keys = F.pad(weights.flip(-1), (0, L + shift))
+    width = S + L + shift
+    start = L - 1 + shift
+    flat = F.pad(reversed_keys.flatten(-2), (0, L + shift))
+    rows = flat[..., start : start + L * (width - 1)].unflatten(-1, (L, width - 1))
+    return rows[..., :S].sum(-2)
+
+
+def block_means(x: Tensor, block: int) -> Tensor:
+    """Means over blocks of positions, in float32: [..., T, D] -> [..., N, D]; the last block over its own tokens."""
+    T = x.shape[-2]
+    sums = F.pad(x.float(), (0, 0, 0, -T % block)).unflatten(-2, (-1, block)).sum(-2)
+    starts = torch.arange(0, T, block, device=x.device)
+    return sums / (T - starts).clamp(max=block)[:, None]
+
+
+def block_sums(x: Tensor, block: int) -> Tensor:
+    """Sums over blocks of the last axis: [..., T] -> [..., N]."""
+    return F.pad(x, (0, -x.shape[-1] % block)).unflatten(-1, (-1, block)).sum(-1)

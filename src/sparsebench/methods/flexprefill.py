@@ -1,0 +1,142 @@
+"""FlexPrefill: each head chooses its pattern, and all heads share one coverage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from sparsebench.counting import block_rows, causal_pairs
+from sparsebench.errors import UserError
+from sparsebench.methods.base import Axes, Layer, PrefillMethod
+from sparsebench.methods.budget import check_block
+from sparsebench.methods.estimate import block_means, block_sums, diagonal_sums, last_query_weights, logits_per_head
+from sparsebench.methods.pick import compact
+from sparsebench.selection import BlockSelection
+
+RANK_SLOPE = 1e-3
+BISECTIONS = 32
+
+
+@dataclass(frozen=True)
+class FlexPrefill(PrefillMethod):
+    """Query-aware blocks or vertical-slash per head, cut by cumulative coverage (arXiv:2502.20766, Algorithms 1-4).
+
+    The last block of queries gives each head's true attention over key blocks; its averaged query gives an estimate.
+    Where the square root of their Jensen-Shannon divergence is below ``tau`` the estimate can be trusted and the head
+    takes query-aware blocks (Algorithm 4): pooled scores of all (query block, key block) pairs, softmax per query
+    block, the best ones until their sum covers ``gamma`` of all. Otherwise it takes vertical-slash (Algorithm 3): the
+    best key-block columns and the best block diagonals, each until ``gamma`` of the last queries' attention is
+    covered. The diagonal and the first key block come before all others.
+
+    Budget rule: ``gamma`` is solved by bisection per layer and prompt such that the kept query-key pairs, averaged
+    over heads, come as near to ``budget`` times the causal pairs as possible without exceeding it. Heads and query
+    blocks that need more than others to cover gamma get more.
+
+    Parameters
+    ----------
+    block
+        Tokens per block of queries and keys: 16, 32, 64 or 128.
+    tau
+        Threshold of the Jensen-Shannon distance (natural logarithm); 0 makes every head vertical-slash.
+    """
+
+    block: int = 64
+    tau: float = 0.1
+
+    name: ClassVar[str] = "flexprefill"
+    title: ClassVar[str] = "FlexPrefill"
+    axes: ClassVar[Axes] = Axes(
+        unit="block",
+        importance="block-to-block or global-to-token, by head",
+        budget="adaptive per head and query",
+        cache="full",
+    )
+    source: ClassVar[str] = "FlexPrefill, arXiv:2502.20766, Algorithms 1-4; code: ByteDance-Seed/FlexPrefill"
+    departures: ClassVar[tuple[str, ...]] = (
+        "gamma is calibrated per layer and prompt to the budget; the authors fix it and let density vary.",
+        "Columns and diagonals are ranked and covered by block; the authors cover tokens, then divide by the block.",
+        "The rank enters the coverage with a slope of 0.001, so that heads whose coverage is all but 1 still grow.",
+        "Where the budget cannot pay the first key block for all query blocks, the last query blocks get it first.",
+        "Default block of 64 instead of 128, to serve short prompts.",
+    )
+
+    def __post_init__(self) -> None:
+        check_block("flexprefill: block", self.block)
+        if not 0 <= self.tau <= 1:
+            raise UserError(f"flexprefill: tau {self.tau}; allowed: 0 to 1")
+
+    def select(self, q: Tensor, k: Tensor, budget: float, layer: Layer) -> BlockSelection:
+        """See :meth:`PrefillMethod.select`."""
+        T = q.shape[2]
+        gamma = self.needed_coverage(q, k, layer)
+        rows = block_rows(T, self.block, q.device)
+        room = int(budget * causal_pairs(T) * q.shape[1])
+        low = gamma.new_full((q.shape[0],), -1.0)  # the diagonals alone
+        high = torch.full_like(low, 2.0)
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            kept = (gamma <= middle[:, None, None, None]).sum(-1)
+            pairs = (rows * (rows + 1) // 2 + (kept - 1) * rows * self.block).sum((1, 2))
+            low, high = torch.where(pairs <= room, middle, low), torch.where(pairs <= room, high, middle)
+        blocks, count = compact(gamma <= low[:, None, None, None], gamma.shape[-1])
+        return BlockSelection(blocks, count, self.block)
+
+    def trusts_pooling(self, q: Tensor, k: Tensor, layer: Layer) -> Tensor:
+        """Which heads take query-aware blocks, boolean [B, H] (Algorithm 2)."""
+        last = q[:, :, -self.block :]
+        true = sum(block_sums(w, self.block).sum(-2) for _, w in last_query_weights(last, k, layer))
+        assert isinstance(true, Tensor)
+        averaged = last.float().mean(-2, keepdim=True)
+        estimated = logits_per_head(averaged, block_means(k, self.block), layer).softmax(-1)[..., 0, :]
+        return jensen_shannon_distance(true / last.shape[2], estimated) < self.tau
+
+    def needed_coverage(self, q: Tensor, k: Tensor, layer: Layer) -> Tensor:
+        """The gamma from which on each key block is kept, float32 [B, H, N, N]; above the diagonal infinity."""
+        by_blocks = self._query_aware(q, k, layer)
+        by_lines = self._vertical_slash(q, k, layer)
+        trusted = self.trusts_pooling(q, k, layer)[:, :, None, None]
+        gamma = torch.where(trusted, by_blocks, by_lines)
+        N = gamma.shape[-1]
+        row = torch.arange(N, device=q.device)
+        gamma[..., 0] = -(row + 1.0) / (N + 1)
+        gamma[..., row, row] = -2.0
+        return gamma.masked_fill_(row[None, :] > row[:, None], torch.inf)
+
+    def _query_aware(self, q: Tensor, k: Tensor, layer: Layer) -> Tensor:
+        scores = logits_per_head(block_means(q, self.block), block_means(k, self.block), layer)
+        N = scores.shape[-1]
+        row = torch.arange(N, device=q.device)
+        weights = scores.masked_fill_(row[None, :] > row[:, None], -torch.inf).softmax(-1)
+        return coverage(weights.flatten(-2) / N).unflatten(-1, (N, N))
+
+    def _vertical_slash(self, q: Tensor, k: Tensor, layer: Layer) -> Tensor:
+        B, H, T, _ = q.shape
+        vertical = q.new_zeros(B, H, T, dtype=torch.float32)
+        slash = torch.zeros_like(vertical)
+        last = q[:, :, -self.block :]
+        for first, weights in last_query_weights(last, k, layer):
+            vertical += weights.sum(-2)
+            slash += diagonal_sums(weights, first)
+        columns = coverage(block_sums(vertical, self.block) / last.shape[2])
+        diagonals = coverage(block_sums(slash, self.block) / last.shape[2])
+        row = torch.arange(columns.shape[-1], device=q.device)
+        offset = (row[:, None] - row[None, :]).clamp(min=0)
+        return torch.minimum(columns[:, :, None, :], diagonals[..., offset])
+
+
+def coverage(weights: Tensor) -> Tensor:
+    """What is covered before each entry's turn, best first, plus a small slope by rank: [..., n], weights sum to 1."""
+    ordered, order = weights.sort(dim=-1, descending=True, stable=True)
+    before = ordered.cumsum(-1) - ordered
+    before += torch.linspace(0, RANK_SLOPE, weights.shape[-1], device=weights.device)
+    return torch.empty_like(before).scatter_(-1, order, before.clamp(min=0))
+
+
+def jensen_shannon_distance(p: Tensor, q: Tensor) -> Tensor:
+    """Square root of the Jensen-Shannon divergence (natural logarithm) of distributions on the last axis."""
+    mean = (p + q) / 2
+    divergence = (torch.xlogy(p, p / mean) + torch.xlogy(q, q / mean)).nan_to_num(0.0).sum(-1) / 2
+    return divergence.clamp(min=0).sqrt()

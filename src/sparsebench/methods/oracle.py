@@ -1,0 +1,90 @@
+"""The best choice there is: what the true attention weights say. A control, not a method to deploy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from sparsebench.methods.base import Axes, DecodeMethod, Layer, PrefillMethod
+from sparsebench.methods.budget import blocks_per_row, check_block, tokens_kept
+from sparsebench.methods.estimate import block_sums, chunks, logits_per_head
+from sparsebench.methods.pick import top_blocks, top_tokens
+from sparsebench.selection import BlockSelection, TokenSelection
+
+_SOURCE = "control of this project: selection by true attention mass"
+
+
+@dataclass(frozen=True)
+class OraclePrefill(PrefillMethod):
+    """The key blocks with the highest true attention mass per query block and head, and the diagonal block.
+
+    Computes all of attention to choose, so it saves nothing: it tells how far a method is from the best choice of
+    blocks.
+
+    Budget rule: that of ``block_sparse``: the same number of key blocks for every query block
+    (:func:`sparsebench.methods.budget.blocks_per_row`).
+
+    Parameters
+    ----------
+    block
+        Tokens per block of queries and keys: 16, 32, 64 or 128.
+    """
+
+    block: int = 16
+
+    name: ClassVar[str] = "oracle"
+    title: ClassVar[str] = "Oracle"
+    axes: ClassVar[Axes] = Axes(unit="block", importance="true attention mass", budget="uniform", cache="full")
+    source: ClassVar[str] = _SOURCE
+
+    def __post_init__(self) -> None:
+        check_block("oracle: block", self.block)
+
+    def select(self, q: Tensor, k: Tensor, budget: float, layer: Layer) -> BlockSelection:
+        """See :meth:`PrefillMethod.select`."""
+        counts = blocks_per_row(q.shape[2], self.block, budget)
+        return top_blocks(self._mass(q, k, layer), counts, self.block)
+
+    def _mass(self, q: Tensor, k: Tensor, layer: Layer) -> Iterator[tuple[int, Tensor]]:
+        B, H, T, _ = q.shape
+        N = -(-T // self.block)
+        positions = torch.arange(T, device=q.device)
+        for first, stop in chunks(N, H * T * self.block):
+            lo, hi = first * self.block, min(T, stop * self.block)
+            mass = q.new_empty(B, H, hi - lo, N, dtype=torch.float32)
+            # one batch entry at a time: memory, and sums that do not depend on the batch
+            for b in range(B):
+                logits = logits_per_head(q[b, :, lo:hi], k[b, :, :hi], layer)
+                logits.masked_fill_(positions[None, :hi] > positions[lo:hi, None], -torch.inf)
+                weights = torch.nn.functional.pad(logits.softmax(-1), (0, N * self.block - hi))
+                mass[b] = block_sums(weights, self.block)
+            yield first, block_sums(mass.transpose(-1, -2), self.block).transpose(-1, -2)
+
+
+@dataclass(frozen=True)
+class OracleDecode(DecodeMethod):
+    """The prompt tokens with the highest true attention mass of the current query, summed over a KV head's queries.
+
+    Budget rule: every KV head reads ``budget`` times the prompt's tokens (rounded, at least 1) per step.
+    """
+
+    name: ClassVar[str] = "oracle"
+    title: ClassVar[str] = "Oracle"
+    axes: ClassVar[Axes] = Axes(unit="token", importance="true attention mass", budget="uniform", cache="full")
+    source: ClassVar[str] = _SOURCE
+
+    def prepare(self, k: Tensor, q_window: Tensor, layer: Layer) -> tuple[Tensor, Layer]:
+        """Keeps the keys."""
+        return k, layer
+
+    def select(self, state: tuple[Tensor, Layer], q: Tensor, budgets: Sequence[float]) -> TokenSelection:
+        """See :meth:`DecodeMethod.select`."""
+        k, layer = state
+        # rows take the place of query positions, so that one product serves them all
+        weights = logits_per_head(q.transpose(0, 1), k, layer).softmax(-1)
+        mass = weights.unflatten(0, (k.shape[0], -1)).sum(1).transpose(0, 1)
+        return top_tokens(mass, [tokens_kept(k.shape[1], budget) for budget in budgets])

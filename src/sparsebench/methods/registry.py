@@ -1,0 +1,164 @@
+"""Methods by name: found by folder, or named as ``path/to/file.py:Class``; parameters checked against their types."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Iterable
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, get_type_hints, overload
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from sparsebench.errors import UserError, unknown
+from sparsebench.methods.base import DecodeMethod, Method, Phase, PrefillMethod
+from sparsebench.spec import MethodSpec
+
+METHOD_FOLDER = Path(__file__).parent
+
+
+def _methods_in(module: ModuleType) -> list[type[Method]]:
+    """Complete methods that the module itself defines."""
+    return [
+        found
+        for _, found in inspect.getmembers(module, inspect.isclass)
+        if issubclass(found, PrefillMethod | DecodeMethod)
+        and not inspect.isabstract(found)
+        and found.__module__ == module.__name__
+    ]
+
+
+@cache
+def method_classes() -> dict[tuple[Phase, str], type[Method]]:
+    """Every method of the package, by phase and name."""
+    found: dict[tuple[Phase, str], type[Method]] = {}
+    for path in sorted(METHOD_FOLDER.glob("*.py")):
+        if path.stem != "__init__":
+            for method in _methods_in(importlib.import_module(f"sparsebench.methods.{path.stem}")):
+                found[method.phase, method.name] = method
+    return found
+
+
+def method_file(spec: MethodSpec) -> Path:
+    """File that defines the method of ``spec``, for digests of its source."""
+    if _is_external(spec):
+        return _external_parts(spec)[0]
+    names = {name: found for (_, name), found in method_classes().items()}
+    if spec.method not in names:
+        raise unknown("method", spec.method, names, f"method {spec.label!r}")
+    return Path(inspect.getfile(names[spec.method]))
+
+
+@overload
+def load_method(spec: MethodSpec, phase: Literal["prefill"]) -> PrefillMethod: ...
+@overload
+def load_method(spec: MethodSpec, phase: Literal["decode"]) -> DecodeMethod: ...
+def load_method(spec: MethodSpec, phase: Phase) -> PrefillMethod | DecodeMethod:
+    """Build the method of ``spec`` for ``phase``.
+
+    Raises
+    ------
+    UserError
+        For an unknown method or parameter (with the nearest name), a value of the wrong type or outside its range,
+        and a method that cannot serve ``phase``.
+    """
+    found = _external_class(spec, phase) if _is_external(spec) else _named_class(spec, phase)
+    params = _checked_params(spec, found)
+    try:
+        method = found(**params)
+    except UserError as error:
+        raise UserError(f"method {spec.label!r}: {error}") from None
+    assert isinstance(method, PrefillMethod | DecodeMethod)
+    return method
+
+
+def _named_class(spec: MethodSpec, phase: Phase) -> type[Method]:
+    classes = method_classes()
+    if (phase, spec.method) in classes:
+        return classes[phase, spec.method]
+    other: Phase = "decode" if phase == "prefill" else "prefill"
+    if (other, spec.method) in classes:
+        raise _wrong_phase(spec, phase, other, (name for kind, name in classes if kind == phase))
+    raise unknown(
+        "method", spec.method, [name for kind, name in classes if kind == phase], f"{phase} method {spec.label!r}"
+    )
+
+
+def _wrong_phase(spec: MethodSpec, phase: Phase, right: Phase, allowed: Iterable[str]) -> UserError:
+    return UserError(
+        f"{phase} method {spec.label!r}: {spec.method!r} is a {right} method and cannot serve {phase}; list it under "
+        f"{right} (allowed under {phase}: {', '.join(sorted(allowed))})"
+    )
+
+
+def _is_external(spec: MethodSpec) -> bool:
+    return ":" in spec.method or spec.method.endswith(".py")
+
+
+def _external_parts(spec: MethodSpec) -> tuple[Path, str]:
+    path, _, name = spec.method.rpartition(":")
+    if not path or not name.isidentifier():
+        raise UserError(
+            f"method {spec.label!r}: {spec.method!r}; a method outside the package is path/to/file.py:Class"
+        )
+    if not Path(path).is_file():
+        raise UserError(f"method {spec.label!r}: no file {path!r} in {Path.cwd()}")
+    return Path(path), name
+
+
+def _external_class(spec: MethodSpec, phase: Phase) -> type[Method]:
+    path, name = _external_parts(spec)
+    methods = {found.__name__: found for found in _methods_in(_external_module(spec, path.resolve()))}
+    if name not in methods:
+        raise unknown("class", name, methods, f"method {spec.label!r}: complete methods in {path}")
+    found = methods[name]
+    missing = [need for need in ("name", "title", "axes", "source") if not hasattr(found, need)]
+    if missing:
+        raise UserError(f"method {spec.label!r}: {spec.method} does not state its {', '.join(missing)}")
+    if found.phase != phase:
+        serving = (one for one, kind in methods.items() if kind.phase == phase)
+        raise _wrong_phase(spec, phase, found.phase, serving)
+    return found
+
+
+def _external_module(spec: MethodSpec, path: Path) -> ModuleType:
+    # known by its whole path: dataclasses look their module up while they are built, and two files may share a name
+    name = f"sparsebench_external:{path}"
+    if name in sys.modules:
+        return sys.modules[name]
+    loader = importlib.util.spec_from_file_location(name, path)
+    assert loader is not None and loader.loader is not None
+    module = importlib.util.module_from_spec(loader)
+    sys.modules[name] = module
+    try:
+        loader.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise UserError(f"method {spec.label!r}: {path} cannot be loaded: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _checked_params(spec: MethodSpec, found: type[Method]) -> dict[str, Any]:
+    """Parameters with the types of the fields; all mistakes in one error."""
+    types = get_type_hints(found)
+    allowed = [field.name for field in fields(found) if field.init]  # type: ignore[arg-type]
+    mistakes, params = [], {}
+    for name, value in spec.params.items():
+        if name not in allowed:
+            near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            mistakes.append(f"unknown parameter {name!r}{hint} (allowed: {', '.join(allowed) or 'none'})")
+            continue
+        try:
+            params[name] = TypeAdapter(types[name], config=ConfigDict(strict=True)).validate_python(value)
+        except ValidationError as error:
+            mistakes.append(f"{name}: {value!r}; {error.errors()[0]['msg'].lower()}")
+    if mistakes:
+        raise UserError(f"method {spec.label!r} ({found.name}): " + "; ".join(mistakes))
+    return params
