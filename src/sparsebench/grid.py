@@ -108,7 +108,7 @@ class Grid:
                     if label in entries
                     else MethodSpec(label=DENSE, method=DENSE)
                 )
-                spec = spec.model_copy(update={"digest": source_digest(method_file(spec, phase))})
+                spec = spec.model_copy(update={"digest": source_digest(method_file(spec))})
                 entry = entries.get(label)
                 sparsities = (0.0,) if label == DENSE else (entry and entry.sparsity) or self.config.sparsity
                 found[phase, label] = Sweep(spec=spec, sparsities=sparsities)

@@ -22,7 +22,7 @@ _COMMON = {
     "bos_token_id": 1,
     "eos_token_id": 2,
     "pad_token_id": 0,
-    "attn_implementation": "sdpa",
+    "attn_implementation": "eager",
 }
 _SPECIAL: dict[str, dict[str, Any]] = {
     "qwen2": {"use_sliding_window": True, "sliding_window": 24, "max_window_layers": 1},
