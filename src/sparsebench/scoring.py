@@ -49,8 +49,8 @@ def score_cell(task: TaskSpec, predictions: pa.Table, samples: pa.Table) -> pa.T
             | {
                 "score": score.value,
                 "parse_failed": score.parse_failed,
-                "chance": scorer.chance,
-                "metric": scorer.metric,
+                "chance": scorer.chance_of(gold[key]["answers"], meta),
+                "metric": scorer.metric_name(),
             }
         )
     return pa.Table.from_pylist(rows, schema=SCORES)

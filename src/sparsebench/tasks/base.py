@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from random import Random
 from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field
@@ -92,6 +93,14 @@ class Task(ABC):
     def score(self, prediction: str, answers: Sequence[str], meta: Mapping[str, Any]) -> Score:
         """Score the text generated after the prompt (the answer prefix is not part of it)."""
 
-    def guess(self, draw: Draw, sample: Sample) -> str:
-        """Answer as one who knows the format but has not read the context; scores :attr:`chance` on average."""
+    def metric_name(self) -> str:
+        """Name of the metric with the parameters at hand."""
+        return self.metric
+
+    def chance_of(self, answers: Sequence[str], meta: Mapping[str, Any]) -> float:
+        """Score of a guesser on one sample; :attr:`chance` unless samples differ in it."""
+        return self.chance
+
+    def guess(self, draw: Random, sample: Sample) -> str:
+        """Answer as one who knows the format but has not read the context: scores :meth:`chance_of` on average."""
         return ""

@@ -6,7 +6,7 @@ Every piece carries its own separator at its end.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, cycle
+from itertools import cycle
 from random import Random
 
 from sparsebench.tasks.prose import sentences
@@ -26,36 +26,45 @@ def prose(draw: Random) -> Iterator[str]:
         yield sentence + ("\n\n" if i % 6 == 0 else " ")
 
 
+def arrange(counts: Sequence[int], depths: Sequence[float]) -> list[tuple[bool, int]]:
+    """Order in which hay (of ``counts`` tokens each) and needles follow each other.
+
+    Each needle stands at its depth, a share of the hay's tokens in [0, 1).
+
+    Returns
+    -------
+    Pairs (is it a needle, its index), all hay in its own order.
+    """
+    order: list[tuple[bool, int]] = []
+    waiting = sorted(range(len(depths)), key=lambda needle: depths[needle], reverse=True)
+    total, passed = sum(counts), 0
+    for i, count in enumerate(counts):
+        while waiting and depths[waiting[-1]] * total < passed:
+            order.append((True, waiting.pop()))
+        order.append((False, i))
+        passed += count
+    return order + [(True, needle) for needle in reversed(waiting)]
+
+
 def weave(
     hay: Sequence[str], counts: Sequence[int], needles: Sequence[str], depths: Sequence[float]
 ) -> tuple[str, tuple[int, ...]]:
-    """Put each needle at its depth, a share of the hay's tokens in [0, 1).
+    """Put each needle at its depth, see :func:`arrange`.
 
     Returns
     -------
     text, offsets
         The context without trailing space, and the character offset of each needle in the order given.
     """
-    ends = list(accumulate(counts))
-    total = ends[-1] if ends else 0
-    after: dict[int, list[int]] = {}
-    place = 0
-    for needle, depth in sorted(enumerate(depths), key=lambda pair: pair[1]):
-        # Depths ascend, so one walk over the hay finds all places.
-        while place < len(ends) and ends[place] <= depth * total:
-            place += 1
-        after.setdefault(place, []).append(needle)
     parts: list[str] = []
     offsets = [0] * len(needles)
     length = 0
-    for i in range(len(hay) + 1):
-        for needle in after.get(i, ()):
-            offsets[needle] = length
-            parts.append(needles[needle])
-            length += len(needles[needle])
-        if i < len(hay):
-            parts.append(hay[i])
-            length += len(hay[i])
+    for is_needle, i in arrange(counts, depths):
+        piece = needles[i] if is_needle else hay[i]
+        if is_needle:
+            offsets[i] = length
+        parts.append(piece)
+        length += len(piece)
     return "".join(parts).rstrip(), tuple(offsets)
 
 

@@ -104,7 +104,6 @@ class RulerCwe(Task):
             evidence=tuple(evidence),
             max_new_tok=window.count(perfect) + 4 * self.common,
             perfect=perfect,
-            stop=("\n\n",),
         )
 
     def score(self, prediction: str, answers: Sequence[str], meta: Mapping[str, Any]) -> Score:

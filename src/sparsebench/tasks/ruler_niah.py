@@ -101,8 +101,9 @@ class RulerNiah(Task):
             evidence=places[: len(answers)],
             max_new_tok=window.count(perfect) + 8 * len(answers),
             perfect=perfect,
-            # A value holds no full stop; a list may be numbered ("1."), so only single answers end there.
-            stop=(".",) if len(answers) == 1 else ("\n\n",),
+            # A value holds no full stop; a list may be numbered ("1."), so only single answers end there. A blank line
+            # ends nothing: some models begin with one.
+            stop=(".",) if len(answers) == 1 else (),
             meta={"kind": self.value_kind},
         )
 

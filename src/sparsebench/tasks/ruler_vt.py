@@ -94,7 +94,6 @@ class RulerVt(Task):
             evidence=places[:size],
             max_new_tok=window.count(perfect) + 4 * size,
             perfect=perfect,
-            stop=("\n\n",),
         )
 
     def score(self, prediction: str, answers: Sequence[str], meta: Mapping[str, Any]) -> Score:

@@ -105,6 +105,18 @@ class Window:
         bounds = [0, *(bisect_right(starts, end - 1) for end in ends)]
         return [high - low for low, high in pairwise(bounds)]
 
+    def cut(self, text: str, room: int) -> str:
+        """The longest beginning of ``text`` that has at most ``room`` tokens and ends at the end of a word.
+
+        Scripts that do not part words by spaces are cut between characters.
+        """
+        offsets = self._encode(text).offsets
+        if len(offsets) <= room:
+            return text
+        part = text[: offsets[room][0]]
+        words = part.rsplit(maxsplit=1)
+        return words[0] if len(words) == 2 and len(words[1]) < 25 else part
+
     def room(self, frame: str, answer_prefix: str, reserve: int = 0) -> int:
         """Tokens left beside ``frame`` (the user's message without its context) and the answer prefix.
 

@@ -1,0 +1,1 @@
+"""Question-answering corpora: where they come from, how they are fetched, what they hold."""

@@ -1,0 +1,75 @@
+"""Finds the answer in a text: first in the published format, then by documented relaxed rules."""
+
+from __future__ import annotations
+
+import re
+import string
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+
+_LABEL = re.compile(r"^\s*(?:final\s+)?answers?\s*(?:is|are)?\s*[:：]\s*", re.IGNORECASE)
+
+
+def first_line(text: str) -> str:
+    """First line that is not blank, without an "Answer:" in front of it and markdown stars around it."""
+    for line in text.splitlines():
+        if line.strip():
+            found = _LABEL.sub("", line).strip().strip("*").strip()
+            if found:
+                return found
+    return ""
+
+
+def normalise(text: str) -> str:
+    """SQuAD's normalisation: lower case, no punctuation, no articles, single spaces.
+
+    Source: the official evaluation of SQuAD v1.1 (arXiv:1606.05250, section 6.1). Unicode is brought to NFC first.
+    """
+    lowered = unicodedata.normalize("NFC", text).lower()
+    bare = "".join(c for c in lowered if c not in string.punctuation)
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", bare).split())
+
+
+def exact_match(prediction: str, references: Sequence[str]) -> float:
+    """1 if the normalised prediction equals any normalised reference, else 0."""
+    return float(any(normalise(prediction) == normalise(reference) for reference in references))
+
+
+def token_f1(prediction: str, references: Sequence[str]) -> float:
+    """Largest F1 over the references of the bags of normalised words."""
+    return max(_f1(normalise(prediction).split(), normalise(reference).split()) for reference in references)
+
+
+def _f1(predicted: list[str], gold: list[str]) -> float:
+    common = sum((Counter(predicted) & Counter(gold)).values())
+    return 2 * common / (len(predicted) + len(gold)) if common else 0.0
+
+
+def holds_words(text: str, phrase: str) -> bool:
+    """Whether the normalised words of ``phrase`` follow each other somewhere in the normalised words of ``text``."""
+    wanted = normalise(phrase)
+    return bool(wanted) and f" {wanted} " in f" {normalise(text)} "
+
+
+def letters(text: str, options: Sequence[str]) -> frozenset[str]:
+    """Letters of the options that an answer chooses; empty if none can be found.
+
+    Published format: the first line that is not blank lists option letters, e.g. ``B`` or ``A, D``. Relaxed, in this
+    order: capital letters that stand alone (``The answer is (B).``), small ones in brackets or before one (``b)``), the
+    text of exactly one option. A line that names several letters chooses all of them.
+    """
+    line = first_line(text)
+    last = chr(ord("A") + len(options) - 1)
+    compact = re.fullmatch(rf"\W*([A-{last}](?:[\s,;&/]*(?:and\s+)?[A-{last}])*)\W*", line, re.IGNORECASE)
+    if compact:
+        return frozenset(c for c in re.sub(r"\band\b", "", compact[1], flags=re.IGNORECASE).upper() if c.isalpha())
+    # "A" may be the article: it counts only if what follows is not a word of the sentence.
+    alone = re.findall(rf"(?<![\w'])([A-{last}])(?=[\s]*(?:[.,;:)\]*]|$|and\b|or\b))", line)
+    if alone:
+        return frozenset(alone)
+    bracketed = re.findall(rf"(?<!\w)\(?([a-{last.lower()}])\)", line)
+    if bracketed:
+        return frozenset(letter.upper() for letter in bracketed)
+    said = [chr(ord("A") + i) for i, option in enumerate(options) if holds_words(line, option)]
+    return frozenset(said) if len(said) == 1 else frozenset()

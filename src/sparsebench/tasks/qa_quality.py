@@ -1,0 +1,45 @@
+"""Multiple-choice questions on long stories and articles (QuALITY)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sparsebench.tasks.base import Positive
+from sparsebench.tasks.choice import ChoiceTask
+
+
+@dataclass(frozen=True)
+class QaQuality(ChoiceTask):
+    """Choose the right one of four options for a question on one long document among others.
+
+    - Source: QuALITY (Pang et al. 2022, arXiv:2112.08608), packed among distractors as in arXiv:2504.17768.
+    - Metric: exact match of the chosen letters; ``(accuracy - chance) / (1 - chance)`` corrects for chance.
+    - Chance: 0.25, one of four options.
+    - Isolates: understanding of a long passage (4K-8K tokens), found by its number.
+    - Length: distractor documents grow in number; the questions stay the same.
+
+    Parameters
+    ----------
+    corpus
+        File in QuALITY's published format, or ``shipped`` for the small one of this package.
+    shortest_tok
+        Questions whose document does not fit into a prompt of this many tokens are left out at every length.
+    answer_prefix
+        First words of the answer, given to the model.
+    """
+
+    name = "qa_quality"
+    metric = "exact_choice"
+    chance = 0.25
+    minimum_tok = 4096
+    source = "QuALITY, arXiv:2112.08608"
+    form = "quality"
+
+    corpus: str = "results/corpora/quality.json"
+    shortest_tok: Positive = 8192
+    answer_prefix: str = "Answer:"
+
+    @property
+    def settings(self) -> tuple[str, int, str]:
+        """See :class:`ChoiceTask`."""
+        return self.corpus, self.shortest_tok, self.answer_prefix

@@ -1,0 +1,46 @@
+"""Multiple-choice questions on lectures and conversations (TOEFL listening)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sparsebench.tasks.base import Positive
+from sparsebench.tasks.choice import ChoiceTask
+
+
+@dataclass(frozen=True)
+class QaToefl(ChoiceTask):
+    """Choose the right options for a question on one transcript among others.
+
+    - Source: TOEFL listening comprehension (Tseng et al. 2016, arXiv:1608.06378), packed among distractors as in
+      arXiv:2504.17768.
+    - Metric: exact match of the set of chosen letters; ``(accuracy - chance) / (1 - chance)`` corrects for chance.
+    - Chance: 0.25 with one right option of four, 1/6 with two; 0.24 over the corpus.
+    - Isolates: understanding of a passage (about 1K tokens of speech), found by its number.
+    - Length: distractor transcripts grow in number; the questions stay the same.
+
+    Parameters
+    ----------
+    corpus
+        File in the published format, or ``shipped`` for the small one of this package.
+    shortest_tok
+        Questions whose document does not fit into a prompt of this many tokens are left out at every length.
+    answer_prefix
+        First words of the answer, given to the model.
+    """
+
+    name = "qa_toefl"
+    metric = "exact_choice"
+    chance = 0.24
+    minimum_tok = 1024
+    source = "TOEFL listening, arXiv:1608.06378"
+    form = "toefl"
+
+    corpus: str = "results/corpora/toefl.json"
+    shortest_tok: Positive = 4096
+    answer_prefix: str = "Answer:"
+
+    @property
+    def settings(self) -> tuple[str, int, str]:
+        """See :class:`ChoiceTask`."""
+        return self.corpus, self.shortest_tok, self.answer_prefix
