@@ -1,0 +1,1 @@
+"""Charts from the tables. One chart a file in ``gallery``; a new file there is a new chart."""

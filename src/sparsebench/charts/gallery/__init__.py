@@ -1,0 +1,1 @@
+"""One chart a file: ``TITLE``, ``CAPTION``, ``ORDER`` (place in the report) and ``build(tables)``."""
