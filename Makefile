@@ -1,0 +1,52 @@
+# Every target sets up .venv by itself and is quick when nothing changed. PYTHON must be 3.11 or later.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: help install demo report test lint format clean
+
+PYTHON ?= python3
+CORES ?= $(shell nproc)
+CONFIG ?= config/config.yaml
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+READY := .venv/ready
+WORKFLOW := snakemake --snakefile Snakefile --cores $(CORES) --configfile $(CONFIG) --rerun-incomplete
+
+help:  ## say what there is
+	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+install: $(READY)  ## create .venv with the pinned packages
+
+# torch goes first: with its exact version named, pip takes the build that this machine is set up for, and nothing
+# that depends on torch can pull in another one.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("sparsebench needs Python 3.11 or later; name one: make PYTHON=python3.12 ...")'
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --constraint constraints.txt "$$(grep '^torch==' constraints.txt)"
+	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(READY)  ## run the demo study on this machine and write results/report.html
+	$(WORKFLOW)
+	$(WORKFLOW) --report results/report.html
+	@echo "results/report.html is ready: open it in a browser, no network needed"
+
+report: $(READY)  ## write results/report.html anew from the results there are
+	$(WORKFLOW) --report results/report.html
+
+test: $(READY)  ## run all tests
+	python -m pytest
+
+lint: $(READY)  ## check style, types and the workflow
+	ruff format --check .
+	ruff check .
+	mypy
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+
+format: $(READY)  ## put the code into the project's style
+	ruff format .
+	ruff check --fix .
+	snakefmt Snakefile workflow
+
+clean:  ## remove the virtual environment and caches; results stay
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
