@@ -2,7 +2,8 @@
 
 One program computes one query block of one head and walks its list. Programs of one KV head run next to each other, so
 that its keys and values stay in the L2 cache, and long lists (late query blocks) start first, so that the last wave is
-short. Lists ascend, so only the last entry can hold the diagonal: all others run without a mask.
+short. Lists ascend, so only the last entry can hold the diagonal: all others run without a mask. Blocks of 64 and more
+are read through tensor descriptors, which Hopper's copy engine serves; smaller ones are gathered, several at a time.
 """
 
 from __future__ import annotations
@@ -13,23 +14,19 @@ import triton.language as tl
 from torch import Tensor
 
 from sparsebench.kernels.checks import check_prefill, fitting_stages, tile_pow2
+from sparsebench.kernels.descriptor import descriptor, unit_stride
 from sparsebench.kernels.online import attend_tile, logits_of
 
 BLOCKS = (16, 32, 64, 128)
 
 
 @triton.jit
-def _load_rows(base, rows, stride, limit, cols, D: tl.constexpr, DP: tl.constexpr, CHECK: tl.constexpr):
-    """Rows [n, DP] of a matrix; columns from D on are 0, and with CHECK so are rows outside [0, limit)."""
-    at = base + rows[:, None].to(tl.int64) * stride + cols[None, :]
-    if CHECK:
-        mask = (rows[:, None] >= 0) & (rows[:, None] < limit)
-        if D < DP:
-            mask = mask & (cols[None, :] < D)
-        return tl.load(at, mask=mask, other=0.0)
+def _load_rows(base, rows, stride, limit, cols, D: tl.constexpr, DP: tl.constexpr):
+    """Rows [n, DP] of a matrix; columns from D on and rows from ``limit`` on are 0."""
+    mask = rows[:, None] < limit
     if D < DP:
-        return tl.load(at, mask=cols[None, :] < D, other=0.0)
-    return tl.load(at)
+        mask = mask & (cols[None, :] < D)
+    return tl.load(base + rows[:, None].to(tl.int64) * stride + cols[None, :], mask=mask, other=0.0)
 
 
 @triton.jit
@@ -44,16 +41,15 @@ def _block_sparse(
     group = pid // (N * REP)  # batch entry and KV head
     rest = pid % (N * REP)
     i = N - 1 - rest // REP
-    b = (group // G).to(tl.int64)
-    g = (group % G).to(tl.int64)
+    b = group // G
+    g = group % G
     h = g * REP + rest % REP
 
     cols = tl.arange(0, DP)
     queries = i * BLOCK + tl.arange(0, BLOCK)
-    q_tile = _load_rows(q + b * q_b + h * q_h, queries, q_t, T, cols, D, DP, True)
-    k_base = k + b * k_b + g * k_g
-    v_base = v + b * v_b + g * v_g
-    row = (b * G * REP + h) * N + i
+    wide = b.to(tl.int64)
+    q_tile = _load_rows(q + wide * q_b + h.to(tl.int64) * q_h, queries, q_t, T, cols, D, DP)
+    row = (wide * G * REP + h) * N + i
     entries = blocks + row * n
     total = tl.load(count + row)
 
@@ -64,33 +60,35 @@ def _block_sparse(
     if BN <= BLOCK:
         PARTS: tl.constexpr = BLOCK // BN
         for j in tl.range(0, (total - 1) * PARTS):
-            keys = tl.load(entries + j // PARTS) * BLOCK + (j % PARTS) * BN + within
-            k_tile = _load_rows(k_base, keys, k_t, T, cols, D, DP, False)
+            at = tl.load(entries + j // PARTS) * BLOCK + (j % PARTS) * BN
+            k_tile = k.load([b, g, at, 0]).reshape(BN, DP)
             logits = logits_of(q_tile, k_tile, scale, cap, CAP, PRECISION)
-            v_tile = _load_rows(v_base, keys, v_t, T, cols, D, DP, False)
+            v_tile = v.load([b, g, at, 0]).reshape(BN, DP)
             m, l, acc = attend_tile(logits, v_tile, scale, m, l, acc, CAP, PRECISION)
         last = tl.load(entries + total - 1) * BLOCK
         for part in tl.range(0, PARTS, num_stages=1):
-            keys = last + part * BN + within
-            k_tile = _load_rows(k_base, keys, k_t, T, cols, D, DP, True)
+            at = last + part * BN
+            k_tile = k.load([b, g, at, 0]).reshape(BN, DP)
             logits = logits_of(q_tile, k_tile, scale, cap, CAP, PRECISION)
-            logits = tl.where(keys[None, :] <= queries[:, None], logits, float("-inf"))
-            v_tile = _load_rows(v_base, keys, v_t, T, cols, D, DP, True)
+            logits = tl.where((at + within)[None, :] <= queries[:, None], logits, float("-inf"))
+            v_tile = v.load([b, g, at, 0]).reshape(BN, DP)
             m, l, acc = attend_tile(logits, v_tile, scale, m, l, acc, CAP, PRECISION)
     else:
         # Small blocks: one step takes several entries, gathered row by row.
+        k_base = k + wide * k_b + g.to(tl.int64) * k_g
+        v_base = v + wide * v_b + g.to(tl.int64) * v_g
         ENTRIES: tl.constexpr = BN // BLOCK
         for j in tl.range(0, total, ENTRIES):
             entry = j + within // BLOCK
             keys = tl.load(entries + entry, mask=entry < total, other=0) * BLOCK + within % BLOCK
             keys = tl.where(entry < total, keys, T)
-            k_tile = _load_rows(k_base, keys, k_t, T, cols, D, DP, True)
+            k_tile = _load_rows(k_base, keys, k_t, T, cols, D, DP)
             logits = logits_of(q_tile, k_tile, scale, cap, CAP, PRECISION)
             logits = tl.where((keys[None, :] <= queries[:, None]) & (keys[None, :] < T), logits, float("-inf"))
-            v_tile = _load_rows(v_base, keys, v_t, T, cols, D, DP, True)
+            v_tile = _load_rows(v_base, keys, v_t, T, cols, D, DP)
             m, l, acc = attend_tile(logits, v_tile, scale, m, l, acc, CAP, PRECISION)
 
-    at = out + b * o_b + h * o_h + queries[:, None].to(tl.int64) * o_t + cols[None, :]
+    at = out + wide * o_b + h.to(tl.int64) * o_h + queries[:, None].to(tl.int64) * o_t + cols[None, :]
     tl.store(at, (acc / l[:, None]).to(out.dtype.element_ty), mask=(queries[:, None] < T) & (cols[None, :] < D))
 
 
@@ -140,18 +138,19 @@ def block_sparse_attention(
             f"{op}: blocks {tuple(blocks.shape)} and count {tuple(count.shape)} do not fit q {tuple(q.shape)} in "
             f"blocks of {block}: expected [{B}, {H}, {N}, n] and [{B}, {H}, {N}]"
         )
-    q, k, v = (t if t.stride(-1) == 1 else t.contiguous() for t in (q, k, v))
+    q, k, v = (unit_stride(t) for t in (q, k, v))
     blocks, count = blocks.contiguous(), count.contiguous()
     out = torch.empty((B, H, T, D), dtype=q.dtype, device=q.device)
     padded, size = tile_pow2(D), q.element_size()
     tile = 64 if padded * size <= 256 else 32
-    stages = fitting_stages(q.device, block * padded * size, 2 * tile * padded * size, 3)
+    k_at, v_at = (descriptor(op, t, tile, padded) if block >= tile else t for t in (k, v))
     _block_sparse[(B * G * N * (H // G),)](
-        q, k, v, out, blocks, count,
+        q, k_at, v_at, out, blocks, count,
         *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *out.stride()[:3],
         T, N, blocks.shape[3], scale, softcap or 0.0,
         G=G, REP=H // G, D=D, DP=padded, BLOCK=block, BN=tile, CAP=softcap is not None,
         PRECISION="ieee" if q.dtype == torch.float32 else "tf32",
-        num_warps=8 if block * padded >= 128 * 128 else 4, num_stages=stages,
+        num_warps=8 if block * padded >= 128 * 128 else 4,
+        num_stages=fitting_stages(q.device, block * padded * size, 2 * tile * padded * size, 2),
     )  # fmt: skip
     return out

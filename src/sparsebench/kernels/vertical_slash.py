@@ -15,6 +15,7 @@ import triton.language as tl
 from torch import Tensor
 
 from sparsebench.kernels.checks import check_prefill, fitting_stages, tile_pow2
+from sparsebench.kernels.descriptor import descriptor, unit_stride
 from sparsebench.kernels.online import attend_tile, logits_of
 
 TILE = 64  # queries per block and keys per tile; equal to the bits of one word of the bit set
@@ -54,7 +55,7 @@ def _word(bits, at):
 
 @triton.jit
 def _vertical_slash(
-    q, k, v, out, columns, column_count, tiles, tile_count, bits,
+    q, k, v, k_desc, v_desc, out, columns, column_count, tiles, tile_count, bits,
     q_b, q_h, q_t, k_b, k_g, k_t, v_b, v_g, v_t, o_b, o_h, o_t,
     T, N, c, d, words, scale, cap,
     G: tl.constexpr, REP: tl.constexpr, D: tl.constexpr, DP: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
@@ -65,10 +66,11 @@ def _vertical_slash(
     rest = pid % (N * REP)
     # one head after the other: neighbouring query blocks walk the same tiles and meet in the L2 cache
     i = N - 1 - rest % N
-    b = (group // G).to(tl.int64)
-    g = (group % G).to(tl.int64)
+    b = group // G
+    g = group % G
     h = g * REP + rest // N
-    head = b * G * REP + h
+    wide = b.to(tl.int64)
+    head = wide * G * REP + h
 
     t0 = i * BM
     rows = tl.arange(0, BM)
@@ -76,10 +78,10 @@ def _vertical_slash(
     within = tl.arange(0, BN)
     dims = tl.arange(0, DP)
     inside = dims[None, :] < D
-    q_at = q + b * q_b + h * q_h + queries[:, None].to(tl.int64) * q_t + dims[None, :]
+    q_at = q + wide * q_b + h.to(tl.int64) * q_h + queries[:, None].to(tl.int64) * q_t + dims[None, :]
     q_tile = tl.load(q_at, mask=(queries[:, None] < T) & inside, other=0.0)
-    k_base = k + b * k_b + g * k_g
-    v_base = v + b * v_b + g * v_g
+    k_base = k + wide * k_b + g.to(tl.int64) * k_g
+    v_base = v + wide * v_b + g.to(tl.int64) * v_g
     bit_base = bits + head * words
 
     m = tl.full([BM], float("-inf"), tl.float32)
@@ -97,15 +99,14 @@ def _vertical_slash(
             high = middle
     for j in tl.range(0, low):
         reach = tl.load(tiles + head * d + j)
-        keys = t0 - reach + within
-        seen = (keys[:, None] >= 0) & (keys[:, None] < T) & inside
-        k_tile = tl.load(k_base + keys[:, None].to(tl.int64) * k_t + dims[None, :], mask=seen, other=0.0)
+        first = t0 - reach  # may lie before the first key: what is read there is 0 and masked
+        k_tile = k_desc.load([b, g, first, 0]).reshape(BN, DP)
         logits = logits_of(q_tile, k_tile, scale, cap, CAP, PRECISION)
         # bit j of a row's word says whether t - s = reach + row - j is a diagonal: the set is stored backwards
         word = _word(bit_base, T + BN - 1 - reach - rows)
         on = ((word[:, None] >> within[None, :].to(tl.uint64)) & 1) != 0
-        logits = tl.where(on & (keys[None, :] >= 0), logits, float("-inf"))
-        v_tile = tl.load(v_base + keys[:, None].to(tl.int64) * v_t + dims[None, :], mask=seen, other=0.0)
+        logits = tl.where(on & (within[None, :] >= -first), logits, float("-inf"))
+        v_tile = v_desc.load([b, g, first, 0]).reshape(BN, DP)
         m, l, acc = attend_tile(logits, v_tile, scale, m, l, acc, CAP, PRECISION)
 
     low = 0
@@ -131,7 +132,7 @@ def _vertical_slash(
         v_tile = tl.load(v_base + keys[:, None].to(tl.int64) * v_t + dims[None, :], mask=seen, other=0.0)
         m, l, acc = attend_tile(logits, v_tile, scale, m, l, acc, CAP, PRECISION)
 
-    at = out + b * o_b + h * o_h + queries[:, None].to(tl.int64) * o_t + dims[None, :]
+    at = out + wide * o_b + h.to(tl.int64) * o_h + queries[:, None].to(tl.int64) * o_t + dims[None, :]
     tl.store(at, (acc / l[:, None]).to(out.dtype.element_ty), mask=(queries[:, None] < T) & inside)
 
 
@@ -189,7 +190,7 @@ def vertical_slash_attention(
                 f"{op}: {name} {tuple(lines.shape)} with counts {tuple(count.shape)} do not fit q {tuple(q.shape)}: "
                 f"expected [{B}, {H}, n] and [{B}, {H}]"
             )
-    q, k, v = (t if t.stride(-1) == 1 else t.contiguous() for t in (q, k, v))
+    q, k, v = (unit_stride(t) for t in (q, k, v))
     columns, diagonals = columns.contiguous(), diagonals.contiguous()
     column_count, diagonal_count = column_count.contiguous(), diagonal_count.contiguous()
     out = torch.empty((B, H, T, D), dtype=q.dtype, device=q.device)
@@ -201,11 +202,11 @@ def vertical_slash_attention(
     padded, size = tile_pow2(D), q.element_size()
     N = triton.cdiv(T, TILE)
     _vertical_slash[(B * H * N,)](
-        q, k, v, out, columns, column_count, tiles, tile_count, bits,
+        q, k, v, descriptor(op, k, TILE, padded), descriptor(op, v, TILE, padded), out, columns, column_count, tiles, tile_count, bits,
         *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *out.stride()[:3],
         T, N, columns.shape[2], diagonals.shape[2], bits.shape[2], scale, softcap or 0.0,
         G=G, REP=H // G, D=D, DP=padded, BM=TILE, BN=TILE, CAP=softcap is not None,
         PRECISION="ieee" if q.dtype == torch.float32 else "tf32",
-        num_warps=4, num_stages=fitting_stages(q.device, TILE * padded * size, 2 * TILE * padded * size, 3),
+        num_warps=4, num_stages=fitting_stages(q.device, TILE * padded * size, 2 * TILE * padded * size, 2),
     )  # fmt: skip
     return out
