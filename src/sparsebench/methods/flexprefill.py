@@ -8,16 +8,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sparsebench.counting import block_rows, causal_pairs
 from sparsebench.errors import UserError
 from sparsebench.methods.base import Axes, Layer, PrefillMethod
 from sparsebench.methods.budget import check_block
 from sparsebench.methods.estimate import block_means, block_sums, diagonal_sums, last_query_weights, logits_per_head
-from sparsebench.methods.pick import compact
+from sparsebench.methods.pick import first_blocks
 from sparsebench.selection import BlockSelection
 
 RANK_SLOPE = 1e-3
-BISECTIONS = 32
 
 
 @dataclass(frozen=True)
@@ -70,19 +68,7 @@ class FlexPrefill(PrefillMethod):
 
     def select(self, q: Tensor, k: Tensor, budget: float, layer: Layer) -> BlockSelection:
         """See :meth:`PrefillMethod.select`."""
-        T = q.shape[2]
-        gamma = self.needed_coverage(q, k, layer)
-        rows = block_rows(T, self.block, q.device)
-        room = int(budget * causal_pairs(T) * q.shape[1])
-        low = gamma.new_full((q.shape[0],), -1.0)  # the diagonals alone
-        high = torch.full_like(low, 2.0)
-        for _ in range(BISECTIONS):
-            middle = (low + high) / 2
-            kept = (gamma <= middle[:, None, None, None]).sum(-1)
-            pairs = (rows * (rows + 1) // 2 + (kept - 1) * rows * self.block).sum((1, 2))
-            low, high = torch.where(pairs <= room, middle, low), torch.where(pairs <= room, high, middle)
-        blocks, count = compact(gamma <= low[:, None, None, None], gamma.shape[-1])
-        return BlockSelection(blocks, count, self.block)
+        return first_blocks(self.needed_coverage(q, k, layer), q.shape[2], self.block, budget)
 
     def trusts_pooling(self, q: Tensor, k: Tensor, layer: Layer) -> Tensor:
         """Which heads take query-aware blocks, boolean [B, H] (Algorithm 2)."""
@@ -94,16 +80,17 @@ class FlexPrefill(PrefillMethod):
         return jensen_shannon_distance(true / last.shape[2], estimated) < self.tau
 
     def needed_coverage(self, q: Tensor, k: Tensor, layer: Layer) -> Tensor:
-        """The gamma from which on each key block is kept, float32 [B, H, N, N]; above the diagonal infinity."""
+        """One more than the gamma from which on each key block is kept, float32 [B, H, N, N].
+
+        Below 1: the first key block, which comes before all coverage, of the last query blocks first.
+        """
         by_blocks = self._query_aware(q, k, layer)
         by_lines = self._vertical_slash(q, k, layer)
         trusted = self.trusts_pooling(q, k, layer)[:, :, None, None]
-        gamma = torch.where(trusted, by_blocks, by_lines)
-        N = gamma.shape[-1]
-        row = torch.arange(N, device=q.device)
-        gamma[..., 0] = -(row + 1.0) / (N + 1)
-        gamma[..., row, row] = -2.0
-        return gamma.masked_fill_(row[None, :] > row[:, None], torch.inf)
+        needed = 1 + torch.where(trusted, by_blocks, by_lines)
+        N = needed.shape[-1]
+        needed[..., 0] = torch.linspace(1 - 1 / N, 0, N, device=q.device)
+        return needed
 
     def _query_aware(self, q: Tensor, k: Tensor, layer: Layer) -> Tensor:
         scores = logits_per_head(block_means(q, self.block), block_means(k, self.block), layer)

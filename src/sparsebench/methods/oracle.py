@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from sparsebench.counting import block_rows
 from sparsebench.methods.base import Axes, DecodeMethod, Layer, PrefillMethod
-from sparsebench.methods.budget import blocks_per_row, check_block, tokens_kept
+from sparsebench.methods.budget import check_block, tokens_kept
 from sparsebench.methods.estimate import block_sums, chunks, logits_per_head
-from sparsebench.methods.pick import top_blocks, top_tokens
+from sparsebench.methods.pick import first_blocks, top_tokens
 from sparsebench.selection import BlockSelection, TokenSelection
 
 _SOURCE = "control of this project: selection by true attention mass"
@@ -20,13 +21,15 @@ _SOURCE = "control of this project: selection by true attention mass"
 
 @dataclass(frozen=True)
 class OraclePrefill(PrefillMethod):
-    """The key blocks with the highest true attention mass per query block and head, and the diagonal block.
+    """The blocks with the highest true attention mass, and the diagonal block of every query block.
 
-    Computes all of attention to choose, so it saves nothing: it tells how far a method is from the best choice of
-    blocks.
+    Mass is compared over all heads and query blocks of a layer at once, per query: no choice of as many blocks keeps
+    more attention. Computes all of attention to choose, so it saves nothing: it tells how far a method is from the
+    best.
 
-    Budget rule: that of ``block_sparse``: the same number of key blocks for every query block
-    (:func:`sparsebench.methods.budget.blocks_per_row`).
+    Budget rule: the blocks with the most mass, until the kept query-key pairs, averaged over heads, come as near to
+    ``budget`` times the causal pairs as whole blocks allow without exceeding it. Heads and query blocks whose attention
+    is spread wide get more.
 
     Parameters
     ----------
@@ -38,7 +41,9 @@ class OraclePrefill(PrefillMethod):
 
     name: ClassVar[str] = "oracle"
     title: ClassVar[str] = "Oracle"
-    axes: ClassVar[Axes] = Axes(unit="block", importance="true attention mass", budget="uniform", cache="full")
+    axes: ClassVar[Axes] = Axes(
+        unit="block", importance="true attention mass", budget="adaptive per head and query", cache="full"
+    )
     source: ClassVar[str] = _SOURCE
 
     def __post_init__(self) -> None:
@@ -46,23 +51,26 @@ class OraclePrefill(PrefillMethod):
 
     def select(self, q: Tensor, k: Tensor, budget: float, layer: Layer) -> BlockSelection:
         """See :meth:`PrefillMethod.select`."""
-        counts = blocks_per_row(q.shape[2], self.block, budget)
-        return top_blocks(self._mass(q, k, layer), counts, self.block)
+        order = 1 / self.mass(q, k, layer)
+        return first_blocks(order, q.shape[2], self.block, budget)
 
-    def _mass(self, q: Tensor, k: Tensor, layer: Layer) -> Iterator[tuple[int, Tensor]]:
+    def mass(self, q: Tensor, k: Tensor, layer: Layer) -> Tensor:
+        """Attention mass of each key block per query of each query block, float32 [B, H, N, N], all above 0."""
         B, H, T, _ = q.shape
         N = -(-T // self.block)
         positions = torch.arange(T, device=q.device)
+        mass = q.new_zeros(B, H, N, N, dtype=torch.float32)
         for first, stop in chunks(N, H * T * self.block):
             lo, hi = first * self.block, min(T, stop * self.block)
-            mass = q.new_empty(B, H, hi - lo, N, dtype=torch.float32)
             # one batch entry at a time: memory, and sums that do not depend on the batch
             for b in range(B):
                 logits = logits_per_head(q[b, :, lo:hi], k[b, :, :hi], layer)
                 logits.masked_fill_(positions[None, :hi] > positions[lo:hi, None], -torch.inf)
-                weights = torch.nn.functional.pad(logits.softmax(-1), (0, N * self.block - hi))
-                mass[b] = block_sums(weights, self.block)
-            yield first, block_sums(mass.transpose(-1, -2), self.block).transpose(-1, -2)
+                by_key_block = block_sums(logits.softmax(-1), self.block)
+                mass[b, :, first:stop, :stop] = block_sums(by_key_block.transpose(1, 2), self.block).transpose(1, 2)
+        # a trace of mass, different for each block, so that blocks without any still come in some order
+        trace = torch.linspace(1e-30, 2e-30, mass[0].numel(), device=q.device).view_as(mass[0])
+        return mass / block_rows(T, self.block, q.device)[:, None] + trace
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from sparsebench.counting import block_rows, causal_pairs
 from sparsebench.selection import BlockSelection, TokenSelection
 
 
@@ -22,7 +23,7 @@ def compact(members: Tensor, width: int) -> tuple[Tensor, Tensor]:
     -------
     int32 [..., width] and int32 [...]; entries past the count are 0.
     """
-    place = torch.where(members, members.cumsum(-1) - 1, width).long()
+    place = torch.where(members, members.cumsum(-1, dtype=torch.int32) - 1, width).long()
     index = torch.arange(members.shape[-1], dtype=torch.int32, device=members.device).expand(members.shape)
     out = index.new_zeros(*members.shape[:-1], width + 1)
     out.scatter_(-1, place, index)
@@ -53,6 +54,38 @@ def top_blocks(scores: Iterable[tuple[int, Tensor]], counts: Sequence[int], bloc
         lists.append(best.sort(-1).values.int())
         kept.append(count.expand(B, H, rows))
     return BlockSelection(torch.cat(lists, 2), torch.cat(kept, 2), block)
+
+
+def first_blocks(order: Tensor, length: int, block: int, budget: float) -> BlockSelection:
+    """As many blocks as the budget pays, over all heads and query blocks of each batch entry together.
+
+    Parameters
+    ----------
+    order
+        float32 [B, H, N, N] by query and key block, >= 0; least is kept first. The diagonal block of each query block
+        is always kept, what lies above it never.
+
+    Returns
+    -------
+    The blocks up to the greatest value of ``order`` for which the kept query-key pairs, averaged over heads, do not
+    exceed ``budget`` times the causal pairs.
+    """
+    H, N = order.shape[1:3]
+    rows = block_rows(length, block, order.device)
+    room = int(budget * causal_pairs(length) * H)
+    place = torch.arange(N, device=order.device)
+    above, diagonal = place[None, :] > place[:, None], place[None, :] == place[:, None]
+    # the bits of floats >= 0, read as integers, keep their order: bisection over them is exact after 31 steps
+    ranks = order.contiguous().view(torch.int32).masked_fill(diagonal, -1).masked_fill(above, 2**31 - 1)
+    low = torch.full_like(ranks[:, 0, 0, 0], -1, dtype=torch.int64)
+    high = torch.full_like(low, 2**31 - 1)
+    for _ in range(32):
+        middle = (low + high) // 2
+        kept = (ranks <= middle[:, None, None, None]).sum(-1)
+        pairs = (rows * (rows + 1) // 2 + (kept - 1) * rows * block).sum((1, 2))
+        low, high = torch.where(pairs <= room, middle, low), torch.where(pairs <= room, high, middle)
+    blocks, count = compact(ranks <= low[:, None, None, None], N)
+    return BlockSelection(blocks, count, block)
 
 
 def top_tokens(scores: Tensor, counts: Sequence[int]) -> TokenSelection:

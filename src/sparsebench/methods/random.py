@@ -43,7 +43,7 @@ class RandomPrefill(PrefillMethod):
 
     Drawn from the sample's seed and the layer's number; a smaller budget keeps a subset of a larger one.
 
-    Budget rule: that of ``block_sparse`` and ``oracle``: the same number of key blocks for every query block
+    Budget rule: that of ``block_sparse``: the same number of key blocks for every query block
     (:func:`sparsebench.methods.budget.blocks_per_row`).
 
     Parameters
