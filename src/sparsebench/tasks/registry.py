@@ -6,12 +6,14 @@ import importlib
 import inspect
 import pkgutil
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 import sparsebench.tasks as package
 from sparsebench.errors import UserError, unknown
+from sparsebench.source import PACKAGE, source_digest
 from sparsebench.spec import TaskSpec
 from sparsebench.tasks.base import Task
 
@@ -56,3 +58,13 @@ def load_task(spec: TaskSpec) -> Task:
             lines.append(f"{where}: params: {name}: {problem['msg'].removeprefix('Value error, ')}{given}")
         raise UserError("\n".join(lines)) from None
     return task
+
+
+@cache
+def _digest(cls: type[Task]) -> str:
+    return source_digest(Path(inspect.getfile(cls)), PACKAGE / "synthesis.py", PACKAGE / "scoring.py")
+
+
+def task_digest(spec: TaskSpec) -> str:
+    """Digest of the code that makes and scores the samples of ``spec``, for rule params."""
+    return _digest(type(load_task(spec)))
