@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import altair as alt
@@ -15,13 +16,13 @@ PHASES = {"prefill": "sparse prefill, dense decode", "decode": "dense prefill, s
 DODGE = 0.035
 
 
-def nothing(why: str) -> alt.Chart:
+def nothing(why: str) -> Any:
     """A chart that says why there is nothing to draw."""
     return alt.Chart(alt.InlineData(values=[{"why": why}])).mark_text(size=14, color=INK).encode(text="why:N")
 
 
 def budget_axis(frame: pl.DataFrame, title: str = "sparsity") -> alt.X:
-    """Horizontal channel: sparsity, spaced by the logarithm of 1 / budget, so that 0.9 and 0.95 are as far as 0.5 and 0."""
+    """Horizontal channel: sparsity, spaced by the logarithm of 1 / budget: 0.9 and 0.95 are as far apart as 0, 0.5."""
     ticks = sorted(frame.filter(pl.col("phase") != DENSE)["sparsity"].unique())
     values = [1 / (1 - s) for s in ticks]
     return alt.X(
@@ -40,9 +41,9 @@ def placed(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(x=1 / (1 - pl.col("sparsity")) * pl.col("method").replace_strict(shift))
 
 
-def selection() -> Any:
-    """Click a method in the legend to see it alone."""
-    return alt.selection_point(fields=["method"], bind="legend")
+def selection(block: str) -> Any:
+    """Click a method in the legend of ``block`` to see it alone; blocks of one chart need names of their own."""
+    return alt.selection_point(name=re.sub(r"\W", "_", f"chosen_{block}"), fields=["method"], bind="legend")
 
 
 def blocks(frame: pl.DataFrame) -> list[tuple[str, pl.DataFrame, pl.DataFrame]]:
@@ -61,7 +62,13 @@ def blocks(frame: pl.DataFrame) -> list[tuple[str, pl.DataFrame, pl.DataFrame]]:
 
 
 def multiples(
-    title: str, sparse: pl.DataFrame, layers: list[Any], data: pl.DataFrame, look: Look, y: tuple[str, str, str, str]
+    title: str,
+    sparse: pl.DataFrame,
+    layers: list[Any],
+    data: pl.DataFrame,
+    look: Look,
+    values: list[str],
+    name: str,
 ) -> Any:
     """One block: lines with intervals over ``layers`` (drawn beneath), a panel per task (rows) and length (columns).
 
@@ -73,11 +80,11 @@ def multiples(
         Charts without data, such as the dense line.
     data
         What all layers read; each filters its own rows.
-    y
-        Column, lower end, upper end, axis title.
+    values, name
+        Columns of the value and of its interval's ends; what the vertical axis is called.
     """
-    value, low, high, name = y
-    chosen = selection()
+    value, low, high = values
+    chosen = selection(title)
     base = alt.Chart().transform_filter(f"datum.phase != '{DENSE}'")
     shown = alt.when(chosen).then(alt.value(1)).otherwise(alt.value(0.12))
     looks = look.encodings(sparse["method"].unique().to_list())

@@ -15,16 +15,16 @@ from sparsebench.stats.configuration import DENSE
 TITLE = "Accuracy versus sparsity"
 CAPTION = (
     "Mean score of each method at each sparsity, a panel per task and length; prefill and decode apart. Bars are 95 % "
-    "Wilson intervals; the black line and its band are dense attention on the same samples. Oracle and random selection "
-    "are controls (grey, dashed): the best and the worst choice at that budget. The horizontal axis is spaced by the "
-    "logarithm of 1 / budget; points at one sparsity stand side by side. Click a legend entry to see one method alone; "
-    "point at a mark for n and the measured density."
+    "Wilson intervals; the black line and its band are dense attention on the same samples. Oracle and random "
+    "selection are controls (grey, dashed): the best and the worst choice at that budget. `No signal` marks panels in "
+    "which dense itself does not clear chance. The horizontal axis is spaced by the logarithm of 1 / budget; points "
+    "at one sparsity stand side by side. Click a legend entry to see one method alone; point at a mark for n and the "
+    "measured density."
 )
 ORDER = 2
 
-_COLUMNS = [
-    "model", "task", "length_tok", "phase", "method", "sparsity", "x", "cost", "n", "accuracy", "accuracy_low", "accuracy_high",
-]  # fmt: skip
+_SCORE = ["accuracy", "accuracy_low", "accuracy_high"]
+_COLUMNS = ["model", "task", "length_tok", "phase", "method", "sparsity", "x", "cost", "n", "signal", *_SCORE]
 
 
 def build(tables: Tables) -> Any:
@@ -45,9 +45,10 @@ def build(tables: Tables) -> Any:
                 alt.Tooltip("n:Q", title="samples"),
             ],
         )
-        charts.append(
-            multiples(
-                title, sparse, [band, level], data, look, ("accuracy", "accuracy_low", "accuracy_high", "mean score")
-            )
+        doubt = (
+            only.transform_filter("!datum.signal")
+            .mark_text(text="no signal", fontSize=13, fontStyle="italic", color="#777")
+            .encode(y=alt.datum(0.5))
         )
+        charts.append(multiples(title, sparse, [band, level, doubt], data, look, _SCORE, "mean score"))
     return stacked(charts) if charts else nothing("No sparse method was run.")

@@ -14,9 +14,9 @@ from sparsebench.charts.theme import Look
 TITLE = "Gap to the oracle"
 CAPTION = (
     "Score of each method minus that of the oracle, which selects by the true attention weights at the same phase and "
-    "sparsity, on the same samples: 0 (black line) is as good as that choice, below is what better selection could still "
-    "win. Bars are 95 % intervals of the paired difference (bootstrap over samples; Wilson-based where a bootstrap knows "
-    "nothing). Only tasks with signal. Click a legend entry to see one method alone."
+    "sparsity, on the same samples. On the black line a method is as good as that choice; below it better selection "
+    "could still win. Bars are 95 % intervals of the paired difference (bootstrap over samples; from Wilson intervals "
+    "where fewer than five samples differ). Only tasks with signal. Click a legend entry to see one method alone."
 )
 ORDER = 3
 
@@ -35,5 +35,5 @@ def build(tables: Tables) -> Any:
         y = alt.Y("zero:Q", title="score minus oracle's")
         zero = alt.Chart().transform_calculate(zero="0").mark_rule(color="black").encode(y=y)
         data = sparse.select(_COLUMNS)
-        charts.append(multiples(title, sparse, [zero], data, look, (*_VALUES, "score minus oracle's")))
+        charts.append(multiples(title, sparse, [zero], data, look, _VALUES, "score minus oracle's"))
     return stacked(charts) if charts else nothing("No oracle beside another method on a task with signal.")

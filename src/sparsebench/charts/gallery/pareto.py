@@ -15,10 +15,10 @@ from sparsebench.stats.configuration import DENSE
 TITLE = "Pareto frontier: accuracy versus attention cost"
 CAPTION = (
     "Mean accuracy over the tasks with signal against the attention cost relative to dense (measured density of the "
-    "sparse phase, logarithmic), a column per length. The thick grey line joins the Pareto set: configurations that none "
-    "beats in both cost and accuracy. The black diamond is dense attention, at cost 1. Bars are 95 % intervals. Oracle and "
-    "random selection are controls (grey, dashed) and never members. Point at a mark for its interval, n, and the share of "
-    "bootstrap draws in which it is a member."
+    "sparse phase, logarithmic), a column per length. The thick grey line joins the Pareto set: configurations that "
+    "none beats in both cost and accuracy. The black diamond is dense attention, at cost 1. Bars are 95 % intervals. "
+    "Oracle and random selection are controls (grey, dashed) and never members. Point at a mark for its interval, n, "
+    "and the share of bootstrap draws in which it is a member."
 )
 ORDER = 1
 
@@ -42,7 +42,7 @@ def build(tables: Tables) -> Any:
 
 
 def _block(frame: pl.DataFrame, title: Any, look: Look) -> Any:
-    chosen = selection()
+    chosen = selection(title.text)
     looks = look.encodings(frame["method"].unique().to_list())
     shown = alt.when(chosen).then(alt.value(1)).otherwise(alt.value(0.12))
     cheapest = float(frame["cost"].min())  # type: ignore[arg-type]
