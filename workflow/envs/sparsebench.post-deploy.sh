@@ -1,2 +1,4 @@
-# The package itself: from the clone that the workflow runs in, or from the folder that SPARSEBENCH names.
-python -m pip install --no-deps "${SPARSEBENCH:-.}"
+#!/usr/bin/env bash
+# Runs inside the new environment; the workflow says where its sources are.
+set -euo pipefail
+pip install --no-deps --editable "${SPARSEBENCH_SOURCE:?run this through snakemake, which sets it}"

@@ -1,4 +1,4 @@
-from sparsebench.charts.registry import chart_file
+from sparsebench.charts.registry import chart_caption, chart_file
 
 
 localrules:
@@ -27,6 +27,7 @@ rule draw_chart:
     resources:
         mem_mb=2000,
     params:
+        caption=lambda w: chart_caption(w.chart),
         source=lambda w: source_digest(chart_file(w.chart)),
     shell:
         "sparsebench chart {wildcards.chart} --tables results/tables --output {output.html} 2> {log}"

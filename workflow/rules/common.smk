@@ -1,4 +1,4 @@
-import json
+import os
 
 from snakemake.exceptions import WorkflowError
 
@@ -12,6 +12,9 @@ try:
     GRID = Grid(parse_config(config, "the config"))
 except UserError as mistakes:
     raise WorkflowError(str(mistakes)) from None
+
+# For the conda environment, which installs this checkout.
+os.environ["SPARSEBENCH_SOURCE"] = workflow.basedir
 
 CHARTS = chart_names()
 TABLES = ["predictions", "scores", "accuracy", "frontier"]
