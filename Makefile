@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help install demo report test lint format clean
+.PHONY: help install demo report test lint format schema clean
 
 PYTHON ?= python3
 CORES ?= $(shell nproc)
@@ -22,13 +22,13 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("sparsebench needs Python 3.11 or later; name one: make PYTHON=python3.12 ...")'
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --constraint constraints.txt "$$(grep '^torch==' constraints.txt)"
-	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,slurm]'
 	@touch $@
 
 demo: $(READY)  ## run the demo study on this machine and write results/report.html
 	$(WORKFLOW)
 	$(WORKFLOW) --report results/report.html
-	@echo "results/report.html is ready: open it in a browser, no network needed"
+	@echo "$(CURDIR)/results/report.html is ready: open it in a browser, no network needed"
 
 report: $(READY)  ## write results/report.html anew from the results there are
 	$(WORKFLOW) --report results/report.html
@@ -47,6 +47,13 @@ format: $(READY)  ## put the code into the project's style
 	ruff format .
 	ruff check --fix .
 	snakefmt Snakefile workflow
+
+schema: $(READY)  ## write the config's JSON schema and the conda environment from code and pins
+	sparsebench schema > workflow/schemas/config.schema.json.partial
+	mv workflow/schemas/config.schema.json.partial workflow/schemas/config.schema.json
+	{ sed '/- pip:$$/q' workflow/envs/sparsebench.yaml; grep -v '^#' constraints.txt | sed 's/^/      - /'; } \
+	  > workflow/envs/sparsebench.yaml.partial
+	mv workflow/envs/sparsebench.yaml.partial workflow/envs/sparsebench.yaml
 
 clean:  ## remove the virtual environment and caches; results stay
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
