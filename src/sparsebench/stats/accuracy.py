@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from sparsebench.errors import UserError
-from sparsebench.stats.configuration import DENSE, KEY, NAMED, name_configurations, relative_cost
+from sparsebench.stats.configuration import DENSE, KEY, NAMED, name_configurations, relative_cost, shares_kept
 from sparsebench.stats.intervals import mean_interval
 from sparsebench.stats.pairing import Scored, differences
 from sparsebench.tables import ACCURACY, SCORES
@@ -50,9 +50,7 @@ def accuracy_table(scores: pa.Table) -> pa.Table:
         _floats("oracle_gap", [d.mean for d in to_oracle]),
         _floats("oracle_gap_low", [d.low for d in to_oracle]),
         _floats("oracle_gap_high", [d.high for d in to_oracle]),
-    ).with_columns(
-        kept=pl.when(pl.col("dense_accuracy") > 0).then(1 + pl.col("difference") / pl.col("dense_accuracy")),
-    )
+    ).with_columns(shares_kept())
     return table.select(ACCURACY.names).to_arrow().cast(ACCURACY)
 
 

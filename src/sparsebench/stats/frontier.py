@@ -7,7 +7,7 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from sparsebench.stats.configuration import DENSE, NAMED
+from sparsebench.stats.configuration import DENSE, NAMED, shares_kept
 from sparsebench.stats.intervals import mean_of_intervals
 from sparsebench.tables import FRONTIER
 
@@ -99,9 +99,7 @@ def _frontier(lines: pl.DataFrame) -> pl.DataFrame:
         pl.Series("difference_high", [g[2] for g in gaps], pl.Float64),
         pl.Series("member", member),
         pl.Series("member_probability", probability),
-    ).with_columns(
-        kept=pl.when(pl.col("dense_accuracy") > 0).then(1 + pl.col("difference") / pl.col("dense_accuracy")),
-    )
+    ).with_columns(shares_kept())
 
 
 def _resampled(rows: list[dict], tasks: list[str]) -> Array:

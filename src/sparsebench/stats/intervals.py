@@ -38,7 +38,7 @@ def bounded_difference_interval(d: npt.ArrayLike, level: float = LEVEL) -> tuple
     """Interval of the mean of paired differences in [-1, 1], from the Wilson intervals of gains and of losses.
 
     Gains ``max(d, 0)`` and losses ``max(-d, 0)`` are means of values in [0, 1]; their intervals are combined by
-    squaring and adding the distances, as Newcombe does for proportions. Twenty pairs without any difference give +-0.16.
+    squaring and adding the distances, as Newcombe does for proportions. 20 pairs without a difference: +-0.16.
 
     Parameters
     ----------
