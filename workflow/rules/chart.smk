@@ -1,6 +1,3 @@
-from sparsebench.charts.registry import chart_caption, chart_file
-
-
 localrules:
     draw_chart,
 
@@ -27,7 +24,7 @@ rule draw_chart:
     resources:
         mem_mb=2000,
     params:
-        caption=lambda w: chart_caption(w.chart),
+        caption=lambda w: caption_of(w.chart),
         source=lambda w: source_digest(chart_file(w.chart)),
     shell:
         "sparsebench chart {wildcards.chart} --tables results/tables --output {output.html} 2> {log}"

@@ -2,7 +2,7 @@ import os
 
 from snakemake.exceptions import WorkflowError
 
-from sparsebench.charts.registry import chart_names
+from sparsebench.charts.registry import chart_file, chart_names
 from sparsebench.config import LABEL, parse_config
 from sparsebench.errors import UserError
 from sparsebench.grid import Grid, Key
@@ -56,3 +56,11 @@ def cell_tables(kind):
         f"results/{kind}/{c.model}/{c.prefill}/{c.task}/{c.length}.arrow"
         for c in GRID.cells
     ]
+
+
+def caption_of(chart):
+    """What a chart's module says of it, read without importing any drawing."""
+    for node in ast.parse(chart_file(chart).read_text()).body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == "CAPTION":
+            return ast.literal_eval(node.value)
+    raise WorkflowError(f"{chart_file(chart)} states no CAPTION")
