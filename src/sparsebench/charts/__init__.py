@@ -1,1 +1,1 @@
-"""Charts from the tables. One chart a file in ``gallery``; a new file there is a new chart."""
+"""Charts of the tables: interactive pages that need no network, with SVG and PNG beside."""

@@ -1,37 +1,29 @@
-"""What charts and the report read: the tables of one run."""
+"""What charts and the report are made from."""
 
 from __future__ import annotations
 
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import polars as pl
-import pyarrow as pa
-
-from sparsebench.tables import ACCURACY, FRONTIER, read_table
+if TYPE_CHECKING:
+    import polars as pl
 
 
+@dataclass(frozen=True)
 class Tables:
-    """The tables in a folder, each read when first asked for.
+    """The tables ``accuracy`` (schema ``ACCURACY``) and ``frontier`` (schema ``FRONTIER``)."""
 
-    Parameters
-    ----------
-    folder
-        Where ``accuracy.arrow`` and ``frontier.arrow`` lie.
-    """
+    accuracy: pl.DataFrame
+    frontier: pl.DataFrame
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
 
-    def _read(self, name: str, schema: pa.Schema) -> pl.DataFrame:
-        return pl.DataFrame(pl.from_arrow(read_table(self.folder / f"{name}.arrow", schema)))
+def load_tables(folder: Path) -> Tables:
+    """Read ``accuracy.arrow`` and ``frontier.arrow`` from a folder; ``UserError`` if one is missing or damaged."""
+    import polars as pl
 
-    @cached_property
-    def accuracy(self) -> pl.DataFrame:
-        """One line per model, task, length and configuration (``ACCURACY``)."""
-        return self._read("accuracy", ACCURACY)
+    from sparsebench.tables import ACCURACY, FRONTIER, read_table
 
-    @cached_property
-    def frontier(self) -> pl.DataFrame:
-        """One line per model, length, phase and configuration, over the tasks with signal (``FRONTIER``)."""
-        return self._read("frontier", FRONTIER)
+    accuracy = read_table(folder / "accuracy.arrow", ACCURACY)
+    frontier = read_table(folder / "frontier.arrow", FRONTIER)
+    return Tables(pl.DataFrame(pl.from_arrow(accuracy)), pl.DataFrame(pl.from_arrow(frontier)))

@@ -1,25 +1,43 @@
-"""Charts by name. Cheap to import: Snakemake reads this at every start, so it looks at file names alone."""
+"""Charts are found by folder: a file in ``gallery`` is a chart named like the file."""
 
 from __future__ import annotations
 
 import ast
+from importlib import import_module
 from pathlib import Path
+from typing import Any, Protocol, cast
 
+from sparsebench.charts.data import Tables
 from sparsebench.errors import UserError, unknown
 
 GALLERY = Path(__file__).parent / "gallery"
 
 
+class ChartModule(Protocol):
+    """What a file in ``gallery`` offers; ``build`` returns an Altair chart."""
+
+    NAME: str
+    TITLE: str
+    CAPTION: str
+
+    def build(self, tables: Tables) -> Any: ...
+
+
 def chart_names() -> list[str]:
-    """Names of all charts, sorted: the files of the gallery."""
-    return sorted(path.stem for path in GALLERY.glob("*.py") if path.stem != "__init__")
+    """Names of all charts, in alphabetical order; imports none of them."""
+    return sorted(path.stem for path in GALLERY.glob("[!_]*.py"))
 
 
 def chart_file(name: str) -> Path:
-    """File of the chart ``name``; ``UserError`` if there is none."""
+    """The file that draws the chart ``name``; ``UserError`` if there is none."""
     if name not in chart_names():
         raise unknown("chart", name, chart_names())
     return GALLERY / f"{name}.py"
+
+
+def load_chart(name: str) -> ChartModule:
+    """The module of the chart ``name``; ``UserError`` if there is none."""
+    return cast(ChartModule, import_module(f"sparsebench.charts.gallery.{chart_file(name).stem}"))
 
 
 def chart_caption(name: str) -> str:

@@ -1,40 +1,36 @@
-"""Draws charts: an interactive page that needs no network, with .svg and .png beside it."""
+"""Draw a chart into files."""
 
 from __future__ import annotations
 
-import importlib
+import logging
 import os
 from pathlib import Path
 from typing import Any
 
-from sparsebench.charts.data import Tables
-from sparsebench.charts.registry import chart_file
-from sparsebench.charts.theme import themed
+from sparsebench.charts.data import load_tables
+from sparsebench.charts.registry import load_chart
 
-
-def chart_module(name: str) -> Any:
-    """The module of a chart: ``TITLE``, ``CAPTION``, ``ORDER`` and ``build``; ``UserError`` for an unknown name."""
-    return importlib.import_module(f"sparsebench.charts.gallery.{chart_file(name).stem}")
-
-
-def build_chart(name: str, tables: Tables) -> Any:
-    """The Altair chart ``name`` of ``tables``, in this project's looks."""
-    return themed(chart_module(name).build(tables))
+log = logging.getLogger("sparsebench")
 
 
 def render_chart(name: str, tables_dir: Path, output: Path) -> None:
-    """Draw a chart into ``output`` (.html), and as .svg and .png beside it.
+    """Draw the chart ``name`` from the tables in a folder.
 
     Parameters
     ----------
     name
-        A chart of the gallery.
+        As in :func:`sparsebench.charts.registry.chart_names`.
     tables_dir
-        Folder of the tables.
+        Folder with ``accuracy.arrow`` and ``frontier.arrow``.
     output
-        The interactive page; each of the three files is written at once or not at all.
+        Where the interactive page goes (``.html``, needs no network); ``.svg`` and ``.png`` are written beside it.
+
+    Raises
+    ------
+    UserError
+        If there is no such chart, or a table is missing or damaged.
     """
-    chart = build_chart(name, Tables(tables_dir))
+    chart: Any = load_chart(name).build(load_tables(tables_dir))
     output.parent.mkdir(parents=True, exist_ok=True)
     for suffix, options in ((".svg", {}), (".png", {"scale_factor": 2}), (".html", {"inline": True})):
         target = output.with_suffix(suffix)
@@ -44,3 +40,4 @@ def render_chart(name: str, tables_dir: Path, output: Path) -> None:
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
+    log.info("chart %s: %s (.svg and .png beside it)", name, output)

@@ -1,1 +1,1 @@
-"""One chart a file: ``TITLE``, ``CAPTION``, ``ORDER`` (place in the report) and ``build(tables)``."""
+"""One chart a file, found by folder. Each has ``NAME``, ``TITLE``, ``CAPTION`` and ``build(tables)``."""

@@ -8,95 +8,82 @@ import altair as alt
 import polars as pl
 
 from sparsebench.charts.data import Tables
-from sparsebench.charts.panels import PHASES, nothing, selection, stacked
-from sparsebench.charts.theme import Look
-from sparsebench.stats.configuration import DENSE
-
-TITLE = "Pareto frontier: accuracy versus attention cost"
-CAPTION = (
-    "Mean accuracy over the tasks with signal against the attention cost relative to dense (measured density of the "
-    "sparse phase, logarithmic), a column per length. The thick grey line joins the Pareto set: configurations that "
-    "none beats in both cost and accuracy. The black diamond is dense attention, at cost 1. Bars are 95 % intervals. "
-    "Oracle and random selection are controls (grey, dashed) and never members. Point at a mark for its interval, n, "
-    "and the share of bootstrap draws in which it is a member."
+from sparsebench.charts.style import (
+    length_label,
+    method_look,
+    notice,
+    panel_width,
+    phase_title,
+    picker,
+    share_axis,
+    stacked,
 )
-ORDER = 1
+
+NAME = "pareto"
+TITLE = "Accuracy versus attention cost"
+CAPTION = (
+    "Mean over the tasks with signal against relative attention cost, the measured density of the sparse phase "
+    "(where both are sparse: the share of all query-key pairs computed). Up and to the left is better. The thick "
+    "grey line joins the Pareto set: no configuration is both cheaper and as accurate. Bars are 95 % intervals of "
+    "the mean over tasks. The large black diamond is dense attention. Controls (dashed grey) are shown but never "
+    "count. The share of bootstrap draws in which a point is on the frontier, and n, are in the tooltips."
+)
 
 
 def build(tables: Tables) -> Any:
-    """The chart, from the frontier table."""
-    frame = tables.frontier
-    if not frame.height:
-        return nothing("No task has signal: nothing can be lost, so there is no frontier.")
-    look = Look(tables.accuracy["method"].unique())
-    charts = []
-    for model in sorted(frame["model"].unique()):
-        for phase, words in PHASES.items():
-            mine = frame.filter(pl.col("model") == model, pl.col("phase") == phase)
-            if mine.height:
-                tasks = mine.filter("complete")["tasks"].unique().sort().to_list()
-                charts.append(
-                    _block(mine, alt.Title(f"{model}: {words}", subtitle=f"mean over: {'; '.join(tasks)}"), look)
-                )
-    return stacked(charts)
+    """One row of panels, by length, per model and phase."""
+    every = tables.accuracy["method"].unique().to_list()
+    groups = tables.frontier.sort("model").partition_by("model", "phase", maintain_order=True, as_dict=True)
+    order = {"prefill": 0, "decode": 1, "both": 2}
+    shown = tables.frontier["method"].unique().to_list()
+    parts = [
+        _panels(str(model), str(phase), lines, every, shown)
+        for (model, phase), lines in sorted(groups.items(), key=lambda g: (str(g[0][0]), order[str(g[0][1])]))
+    ]
+    empty = "No task has a dense score clearly above chance: there is no frontier to show."
+    return stacked(parts or [notice(empty)])
 
 
-def _block(frame: pl.DataFrame, title: Any, look: Look) -> Any:
-    chosen = selection(title.text)
-    looks = look.encodings(frame["method"].unique().to_list())
-    shown = alt.when(chosen).then(alt.value(1)).otherwise(alt.value(0.12))
-    cheapest = float(frame["cost"].min())  # type: ignore[arg-type]
-    ticks = [t for t in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if t >= cheapest / 1.3]
+def _panels(model: str, phase: str, lines: pl.DataFrame, every: list[str], shown: list[str]) -> Any:
+    frame = lines.with_columns(length=length_label())
+    lengths = frame.sort("length_tok")["length"].unique(maintain_order=True).to_list()
+    look = method_look(every, shown)
+    opacity, pick = picker()
+    lowest = min(0.05, float(frame["cost"].min()))  # type: ignore[arg-type]
     x = alt.X(
         "cost:Q",
-        title="attention cost relative to dense",
-        scale=alt.Scale(type="log", domain=[cheapest / 1.2, 1.15], nice=False),
-        axis=alt.Axis(values=ticks, format=".2~f", grid=False),
+        title="relative attention cost (measured density)",
+        scale=alt.Scale(type="log", domain=[lowest / 1.3, 1.25], nice=False),
+        axis=alt.Axis(values=[0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1], format="~f", grid=False),
     )
-    y = alt.Y("accuracy:Q", title="mean accuracy", scale=alt.Scale(domain=[0, 1]))
-    data = frame.select(
-        "length_tok", "method", "sparsity", "prefill_sparsity", "control", "cost", "accuracy", "accuracy_low",
-        "accuracy_high", "kept", "n", "n_tasks", "member", "member_probability",
-    )  # fmt: skip
-    base = alt.Chart()
-    frontier = (
-        base.transform_filter("datum.member")
-        .mark_line(strokeWidth=9, color="#000000", opacity=0.13, interpolate="linear", strokeCap="round")
-        .encode(x=x, y=y)
-    )
-    rule = base.mark_rule(strokeWidth=1.2).encode(
-        x=x, y=alt.Y("accuracy_low:Q", title="mean accuracy"), y2="accuracy_high:Q", color=looks["color"], opacity=shown
-    )
-    line = (
-        base.transform_filter(f"datum.method != '{DENSE}'")
-        .mark_line(strokeWidth=2)
-        .encode(x=x, y=y, color=looks["color"], strokeDash=looks["strokeDash"], opacity=shown)
-    )
-    point = base.mark_point(filled=True, size=70).encode(
-        x=x,
-        y=y,
-        color=looks["color"],
-        shape=looks["shape"],
-        opacity=shown,
-        size=alt.condition("datum.method === 'dense'", alt.value(160), alt.value(60)),
-        tooltip=[
-            "method:N", "sparsity:Q", alt.Tooltip("cost:Q", title="relative cost", format=".3f"),
-            alt.Tooltip("accuracy:Q", format=".3f"), alt.Tooltip("accuracy_low:Q", title="95 % from", format=".3f"),
-            alt.Tooltip("accuracy_high:Q", title="to", format=".3f"),
-            alt.Tooltip("kept:Q", title="share of dense kept", format=".1%"), alt.Tooltip("n:Q", title="samples"),
-            alt.Tooltip("n_tasks:Q", title="tasks"), alt.Tooltip("member:N", title="on the frontier"),
-            alt.Tooltip("member_probability:Q", title="in bootstrap draws", format=".0%"),
-        ],
-    )  # fmt: skip
-    columns = frame["length_tok"].n_unique()
-    return (
-        alt.layer(frontier.add_params(chosen), rule, line, point)
-        .properties(width=max(200, min(480, 900 // columns - 40)), height=260)
-        .facet(
-            column=alt.Column(
-                "length_tok:O", title=None, header=alt.Header(labelExpr="format(datum.value, ',') + ' tokens'")
-            ),
-            data=data,
-            title=title,
-        )
-    )
+    y = share_axis("accuracy:Q", "mean accuracy")
+    base = alt.Chart().encode(x=x)
+    sparse = base.transform_filter(alt.datum.method != "dense")
+    flat = {"color": look["color"], "opacity": opacity}
+    low, high = alt.Y("accuracy_low:Q", title="mean accuracy"), alt.Y2("accuracy_high:Q")
+    tips = [
+        "method:N",
+        "sparsity:Q",
+        "length_tok:Q",
+        alt.Tooltip("cost:Q", format=".3f"),
+        alt.Tooltip("accuracy:Q", format=".3f"),
+        alt.Tooltip("accuracy_low:Q", format=".3f", title="95 % from"),
+        alt.Tooltip("accuracy_high:Q", format=".3f", title="95 % to"),
+        alt.Tooltip("kept:Q", format=".1%", title="kept of dense"),
+        alt.Tooltip("member_probability:Q", format=".0%", title="on the frontier"),
+        alt.Tooltip("tasks:N"),
+        alt.Tooltip("n:Q", title="n"),
+    ]
+    layers = alt.layer(
+        pick(base.mark_rule(strokeWidth=1.2).encode(y=low, y2=high, **flat, tooltip=tips)),
+        base.transform_filter(alt.datum.member)
+        .mark_line(color="#000", opacity=0.2, strokeWidth=9, strokeJoin="round", strokeCap="round")
+        .encode(y=y, order="cost:Q"),
+        sparse.mark_line(strokeWidth=1.4).encode(y=y, order="cost:Q", strokeDash=look["strokeDash"], **flat),
+        sparse.mark_point(filled=True, size=55).encode(y=y, shape=look["shape"], **flat, tooltip=tips),
+        base.transform_filter(alt.datum.method == "dense")
+        .mark_point(filled=True, size=190)
+        .encode(y=y, shape=look["shape"], **flat, tooltip=tips),
+        data=frame,
+    ).properties(width=panel_width(len(lengths), most=420), height=240)
+    return layers.facet(column=alt.Column("length:N", sort=lengths, title=None), title=phase_title(model, phase))
