@@ -58,6 +58,7 @@ class FlexPrefill(PrefillMethod):
         "Columns and diagonals are ranked and covered by block; the authors cover tokens, then divide by the block.",
         "The rank enters the coverage with a slope of 0.001, so that heads whose coverage is all but 1 still grow.",
         "Where the budget cannot pay the first key block for all query blocks, the last query blocks get it first.",
+        "No least number of tokens per head, and no dense attention for short prompts; the authors' code has both.",
         "Default block of 64 instead of 128, to serve short prompts.",
     )
 

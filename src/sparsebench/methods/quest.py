@@ -29,7 +29,7 @@ class PageBounds:
 
 @dataclass(frozen=True)
 class Quest(DecodeMethod):
-    """Query-aware pages (Quest, arXiv:2406.10774, section 3.3, Algorithm 1).
+    """Query-aware pages (Quest, arXiv:2406.10774, Algorithm 1).
 
     Each page of ``page`` keys keeps the least and the greatest value of every channel. For the current query, the sum
     over channels of ``max(q * least, q * greatest)`` bounds the logit of every key of the page from above; the pages

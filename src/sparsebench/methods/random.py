@@ -21,7 +21,7 @@ _SOURCE = "control of this project: selection at random"
 def scrambled(*parts: int | Tensor) -> Tensor:
     """Uniform numbers in [0, 1), a pure function of the broadcast integers: the same on any device and in any batch.
 
-    Every part is mixed in with the finaliser of SplitMix64 (Steele, Lea and Flood 2014, figure 15), cut to 63 bits.
+    Every part is mixed in with the finaliser of SplitMix64 (Steele, Lea and Flood 2014).
     """
     state = torch.tensor(0x1E3779B97F4A7C15)
     for part in parts:

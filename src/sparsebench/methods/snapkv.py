@@ -97,7 +97,7 @@ class Votes:
 
 @dataclass(frozen=True)
 class SnapKV(DecodeMethod):
-    """Tokens voted for by the last prompt queries (SnapKV, arXiv:2404.14469, section 4.2, Listing 1).
+    """Tokens voted for by the last prompt queries (SnapKV, arXiv:2404.14469, section 4, Listing 1).
 
     The attention of the last ``window`` prompt queries is summed per key, pooled over ``kernel`` neighbouring
     positions, and the best tokens are kept per KV head, together with the window itself. The rest is evicted after
@@ -125,6 +125,7 @@ class SnapKV(DecodeMethod):
     axes: ClassVar[Axes] = Axes(unit="token", importance="global-to-token", budget="uniform", cache="evict")
     source: ClassVar[str] = "SnapKV, arXiv:2404.14469, Listing 1; code: FasterDecoding/SnapKV"
     departures: ClassVar[tuple[str, ...]] = (
+        "Maxima over 7 positions, as in Ada-KV's code; SnapKV's code averages over 5 unless told otherwise.",
         "Under GQA the votes of a group's query heads are averaged; the authors keep tokens per query head.",
         "The budget is a share of the prompt; the authors keep a fixed number of tokens.",
         "A budget below twice the window keeps only half of it from the window; the authors demand a larger budget.",
