@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import re
 from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -143,16 +146,40 @@ def parse_config(given: Mapping[str, Any], origin: str = "config") -> Config:
     """
     # Round trip: Snakemake hands over its own mapping types, and JSON knows only plain ones.
     plain = json.loads(json.dumps(given, default=str))
+    from sparsebench.names import name_problems
+
+    problems: list[str] = []
     try:
         config = Config.model_validate(plain)
     except ValidationError as error:
-        raise _report(_problems(error), origin) from None
-    from sparsebench.names import name_problems
-
-    problems = name_problems(config)
+        problems = _problems(error)
+        config = _sound_part(plain, error)
+    problems += name_problems(config)
     if problems:
         raise _report(problems, origin)
     return config
+
+
+def _sound_part(plain: dict[str, Any], error: ValidationError) -> Config:
+    """What is left without the keys in ``error``, so that names in the rest are checked at once too."""
+    rest = copy.deepcopy(plain)
+    for problem in error.errors():
+        keys = list(takewhile(lambda part: isinstance(part, str), problem["loc"]))
+        holder: Any = rest
+        for key in keys[:-1]:
+            holder = holder.get(key) if isinstance(holder, dict) else None
+        if keys and isinstance(holder, dict):
+            holder.pop(keys[-1], None)
+    known = {"lengths": [1024], "tasks": {}, "prefill": {}, "decode": {}} | rest
+    # Labels stay known: a model with a mistake of its own may still lend its samples to another.
+    labels = plain["models"] if isinstance(plain.get("models"), dict) else {}
+    lent = {label: {"hub": "any/model"} for label in labels if re.fullmatch(LABEL, str(label))} or {
+        "any": {"hub": "a/b"}
+    }
+    try:
+        return Config.model_validate(known | {"tasks": known["tasks"] or {"ruler_niah": None}, "models": lent})
+    except ValidationError:
+        return Config.model_validate({"lengths": [1024], "models": lent, "tasks": {"ruler_niah": None}})
 
 
 def _report(problems: list[str], origin: str) -> UserError:

