@@ -77,10 +77,11 @@ def hide(
     hay: Iterator[str],
     needles: Sequence[str],
     depths: Sequence[float],
+    top: Iterator[str] | None = None,
 ) -> tuple[str, tuple[int, ...]]:
     """User's message of ``head``, hay with ``needles`` woven in, and ``tail``, filling the window.
 
-    Pieces of hay that are long leave a gap at the end, which noise sentences close.
+    Pieces of hay that are long leave a gap at the end, which the short pieces of ``top`` close (noise if None).
 
     Returns
     -------
@@ -93,6 +94,6 @@ def hide(
         # At least 95 % must be filled, so a window that just holds the needles would do.
         raise too_short(task, window, window.length_tok - room)
     pieces, counts = window.fill(room, hay)
-    top, top_counts = window.fill(room - sum(counts), noise())
+    top, top_counts = window.fill(room - sum(counts), top or noise())
     context, offsets = weave(pieces + top, counts + top_counts, needles, depths)
     return head + context + tail, tuple(len(head) + offset for offset in offsets)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate, islice
 from typing import Any
 
@@ -21,6 +22,12 @@ _EXAMPLE = (
     "Example list:\n1. violin 2. garlic 3. violin 4. meadow 5. garlic 6. violin 7. thimble 8. garlic\n"
     "Question: Which 2 words are the most common in the list? Answer: violin, garlic\n\n"
 )
+
+
+@lru_cache(maxsize=1)
+def _numbers_tok(window: Window, most: int) -> list[int]:
+    """Tokens of the numbers up to each, remembered for the next sample."""
+    return list(accumulate(window.measure([f" {i}." for i in range(1, most + 1)])))
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,7 @@ class RulerCwe(Task):
         entries = list(common) * self.freq_common
         # An entry costs at least three tokens (digit, full stop, word), so these are more than enough.
         most = len(entries) + max(0, room) // 3
-        number_tok = list(accumulate(window.measure([f" {i}." for i in range(1, most + 1)])))
+        number_tok = _numbers_tok(window, most)
         spent = self.freq_common * sum(window.measure([f" {word}" for word in common]))
         if spent + number_tok[len(entries) - 1] > room:
             raise too_short(self.name, window, window.length_tok + spent + number_tok[len(entries) - 1] - room)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -132,9 +132,10 @@ class Window:
         """
         taken: list[str] = []
         counts: list[int] = []
-        mean = 16.0
+        # The first batch is small: it only tells how long pieces are.
+        size_of_batch = 16
         while room > 0:
-            batch = [piece for piece, _ in zip(pieces, range(1 + int(room / mean)), strict=False)]
+            batch = list(islice(pieces, size_of_batch))
             if not batch:
                 break
             sizes = self.measure(batch)
@@ -144,7 +145,7 @@ class Window:
                 taken.append(piece)
                 counts.append(size)
                 room -= size
-            mean = max(1.0, sum(sizes) / len(sizes))
+            size_of_batch = 1 + int(room * len(sizes) / max(1, sum(sizes)))
         return taken, counts
 
     def render(self, user: str, answer_prefix: str) -> str:

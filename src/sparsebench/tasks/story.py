@@ -1,0 +1,152 @@
+"""A narrative of numbered chapters: a traveller reaches towns, meets people, buys and sells items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from random import Random
+
+from sparsebench.tasks.haystack import noise, prose
+from sparsebench.tasks.names import people, places
+from sparsebench.tasks.prose import sentences, with_articles
+from sparsebench.tasks.window import Window
+from sparsebench.tasks.words import words
+
+_ARRIVE = (
+    "{who} reached {town} after {n} hours on the road.",
+    "The ferry set {who} down at {town} before breakfast.",
+    "It was raining when {who} walked into {town}.",
+    "{who} had heard much of {town}, and now stood at its gate.",
+    "A cart that smelled of hay took {who} as far as {town}.",
+    "By the time the bells rang at noon, {who} was in {town}.",
+)
+_MEET = (
+    "At the {place} {person} the {job} was waiting for company.",
+    "There {person}, a {adjective} {job}, shared a table with the traveller.",
+    "Only {person} the {job} spoke to the stranger, and did so at length.",
+    "A {adjective} {job} by the name of {person} showed the way to the {place}.",
+    "In front of the {place} sat {person}, who had been a {job} for {n} years.",
+)
+_BUY = (
+    "Before dusk {who} bought a {item} for {n} coins.",
+    "For {n} coins {who} purchased a {item} from a stall.",
+    "{who} could not resist a {item} and paid {n} coins for it.",
+    "At the market {who} paid {n} coins and became the owner of a {item}.",
+    "After some haggling {who} bought a {item}, which cost {n} coins.",
+)
+_LOOK = (
+    "{who} looked long at a {item} for {n} coins, but left it where it was.",
+    "A {item} was on offer for {n} coins; {who} shook the head and went on.",
+    "Somebody praised a {item} worth {n} coins, and {who} kept the purse shut.",
+    "{who} was offered a {item} for {n} coins and declined with thanks.",
+)
+_SELL = (
+    "A {item}, brought from home, was sold for {n} coins.",
+    "{who} parted with a {item} of the family's for {n} coins.",
+    "An innkeeper gave {n} coins for a {item} that {who} had carried since childhood.",
+)
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One chapter; ``item`` is what was bought in it, "" for nothing. ``lines`` hold the deal last but two."""
+
+    number: int
+    town: str
+    person: str
+    item: str
+    lines: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The chapter with its heading and the blank line that ends it."""
+        return f"Chapter {self.number}\n{' '.join(self.lines)}\n\n"
+
+
+class Story:
+    """Tells chapters, none of which shares a town, a person or an item with another."""
+
+    def __init__(self, draw: Random) -> None:
+        self._draw = draw
+        self._towns, self._people = places(draw), people(draw)
+        self._prose = sentences(draw)
+        self._items: set[str] = set()
+        self.who = next(self._people)
+
+    def _item(self) -> str:
+        while True:
+            item = f"{self._draw.choice(words('adjectives'))} {self._draw.choice(words('nouns'))}"
+            if item not in self._items:
+                self._items.add(item)
+                return item
+
+    def _say(self, forms: tuple[str, ...], **facts: str) -> str:
+        form = self._draw.choice(forms)
+        return with_articles(form.format(who=self.who, n=self._draw.randrange(2, 40), **facts))
+
+    def chapter(self, number: int, buys: bool = True) -> Chapter:
+        """Next chapter, with or without a purchase; without one an item is looked at instead."""
+        town, person, item = next(self._towns), next(self._people), self._item()
+        pick = self._draw.choice
+        meet = self._say(
+            _MEET,
+            person=person,
+            job=pick(words("people")),
+            place=pick(words("places")),
+            adjective=pick(words("adjectives")),
+        )
+        lines = [self._say(_ARRIVE, town=town), meet, next(self._prose)]
+        lines += [self._say(_BUY if buys else _LOOK, item=item), self._say(_SELL, item=self._item()), next(self._prose)]
+        return Chapter(number, town, person, item if buys else "", tuple(lines))
+
+    def chapters(self, buying: float = 1.0) -> Iterator[Chapter]:
+        """Endless chapters from 1 on; after the second each has a purchase with probability ``buying``."""
+        number = 1
+        while True:
+            yield self.chapter(number, buys=number <= 2 or self._draw.random() < buying)
+            number += 1
+
+    def without_purchase(self, chapter: Chapter) -> Chapter:
+        """The same chapter in which the item is looked at instead of bought."""
+        look = self._say(_LOOK, item=chapter.item)
+        return replace(chapter, item="", lines=(*chapter.lines[:-3], look, *chapter.lines[-2:]))
+
+
+def tell(window: Window, room: int, chapters: Iterator[Chapter]) -> tuple[list[Chapter], int]:
+    """Chapters that fit into ``room`` tokens, and the tokens that they leave."""
+    told: list[Chapter] = []
+
+    def texts() -> Iterator[str]:
+        for chapter in chapters:
+            told.append(chapter)
+            yield chapter.text
+
+    taken, counts = window.fill(room, texts())
+    return told[: len(taken)], room - sum(counts)
+
+
+def epilogue(window: Window, room: int, draw: Random) -> str:
+    """Prose that fills ``room`` tokens after the last chapter; no fact that is asked for stands in it."""
+    text, counts = window.fill(room, prose(draw))
+    more, _ = window.fill(room - sum(counts), noise())
+    return ("Afterword\n" + "".join(text + more)).rstrip() if text or more else ""
+
+
+def starts(chapters: list[Chapter], lead: int) -> list[int]:
+    """Character offset of each chapter in a message whose first chapter begins at ``lead``."""
+    offsets = []
+    for chapter in chapters:
+        offsets.append(lead)
+        lead += len(chapter.text)
+    return offsets
+
+
+def spread(depths: list[float], n: int) -> list[int]:
+    """Different indices below ``n`` at the given depths; the next free one where two fall together."""
+    chosen: list[int] = []
+    for depth in depths:
+        index = int(depth * n)
+        while index in chosen:
+            index = (index + 1) % n
+        chosen.append(index)
+    return chosen

@@ -1,0 +1,99 @@
+"""Facts of given chapters of a long story."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sparsebench.tasks.answers import holds_words
+from sparsebench.tasks.base import Positive, Sample, Score, Task
+from sparsebench.tasks.draw import Draw
+from sparsebench.tasks.story import Story, epilogue, spread, starts, tell
+from sparsebench.tasks.window import Window, too_short
+
+_LINE = re.compile(r"^\W*(\d+)\s*[.):]\s*(.*\S)", re.MULTILINE)
+_MOST_WORDS = 12
+
+
+@dataclass(frozen=True)
+class StoryRetrieval(Task):
+    """Answer several short questions, each on one chapter.
+
+    - Source: the study (arXiv:2504.17768), story retrieval; story, templates and words are this project's.
+    - Metric: share of the questions answered, compared by normalised words.
+    - Chance: 0; names and items are made up.
+    - Isolates: finding several facts by chapter number in fluent text without a marked needle.
+    - Length: chapters grow in number, each with towns, people and items of its own; the questions stay as many.
+
+    Parameters
+    ----------
+    questions
+        Questions per sample, on different chapters spread over the story.
+    answer_prefix
+        First words of the answer, given to the model.
+    """
+
+    name = "story_retrieval"
+    metric = "answered"
+    minimum_tok = 1024
+    source = "The Sparse Frontier, arXiv:2504.17768"
+
+    questions: Positive = 4
+    answer_prefix: str = "1."
+
+    def synthesise(self, draw: Draw, window: Window) -> Sample:
+        """See :class:`Task`."""
+        story = Story(draw)
+        who = story.who
+        kinds = {
+            "town": f"Which town did {who} reach in chapter {{}}?",
+            "person": f"Whom did {who} meet in chapter {{}}?",
+            "item": f"Which item did {who} buy in chapter {{}}?",
+        }
+        asked = [draw.choice(list(kinds)) for _ in range(self.questions)]
+        head = f"Read the story of {who}; questions on it follow.\n\n"
+
+        def tail(numbers: Sequence[object]) -> str:
+            lines = [f"{i}. {kinds[kind].format(n)}" for i, (kind, n) in enumerate(zip(asked, numbers, strict=True), 1)]
+            order = "Answer each question in one line with its number, by the name or item only."
+            return "\n\nQuestions:\n" + "\n".join(lines) + f"\n{order}"
+
+        room = window.room(head + tail([999] * self.questions), self.answer_prefix)
+        chapters, left = tell(window, room, story.chapters())
+        if len(chapters) < self.questions:
+            raise too_short(self.name, window, window.length_tok + 140 * (self.questions - len(chapters)))
+        chosen = spread(draw.depths(self.questions), len(chapters))
+        answers = tuple(getattr(chapters[i], kind) for i, kind in zip(chosen, asked, strict=True))
+        offsets = starts(chapters, len(head))
+        body = "".join(chapter.text for chapter in chapters) + epilogue(window, left - 4, draw)
+        perfect = "\n".join(f"{i}. {answer}" for i, answer in enumerate(answers, 1)).removeprefix("1.")
+        return Sample(
+            user=head + body.rstrip() + tail([chapters[i].number for i in chosen]),
+            answer_prefix=self.answer_prefix,
+            answers=answers,
+            evidence=tuple(offsets[i] for i in chosen),
+            max_new_tok=window.count(perfect) + 8 * self.questions,
+            perfect=perfect,
+            stop=(f"\n{self.questions + 1}.",),
+        )
+
+    def score(self, prediction: str, answers: Sequence[str], meta: Mapping[str, Any]) -> Score:
+        """Share of answers found in their numbered lines.
+
+        Published format: lines ``2. Name``; the first line may lack its ``1.``, which the answer prefix gave. The first
+        line of a number counts. Relaxed: without numbers, lines that are not blank count in order. A line of more than
+        12 words is no answer.
+        """
+        text = prediction if re.match(r"\W*1\s*[.):]", prediction) else f"1. {prediction.lstrip()}"
+        lines: dict[int, str] = {}
+        for number, line in _LINE.findall(text):
+            lines.setdefault(int(number), line)
+        if len(lines) < 2:
+            lines = dict(enumerate((line for line in prediction.splitlines() if line.strip()), start=1))
+        right = sum(
+            holds_words(lines.get(i, ""), answer) and len(lines[i].split()) <= _MOST_WORDS
+            for i, answer in enumerate(answers, start=1)
+        )
+        return Score(right / len(answers), parse_failed=not prediction.strip())
