@@ -98,7 +98,7 @@ class Grid:
 
     @cached_property
     def _sweeps(self) -> dict[tuple[str, str], Sweep]:
-        found = {}
+        found: dict[tuple[str, str], Sweep] = {}
         phases: tuple[Literal["prefill", "decode"], ...] = ("prefill", "decode")
         for phase in phases:
             entries = getattr(self.config, phase)
