@@ -1,0 +1,162 @@
+"""Findings in sentences. Each says only what a row of the tables says, with n and its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+from markupsafe import Markup
+
+from sparsebench.report.phrases import Row, accuracy, bounds, kept, linked, listed, name, plural, share
+from sparsebench.stats.configuration import DENSE
+
+# A method tolerates a sparsity when it keeps this share of dense, by the lower end of its interval.
+TOLERATED = 0.95
+FEW_SAMPLES = 20
+PHASES = {"prefill": "Sparse prefill", "decode": "Sparse decode", "both": "Sparse prefill and decode"}
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Sentences about one model, phase and length, from one group of the frontier table."""
+
+    model: str
+    phase: str
+    length_tok: int
+    sentences: tuple[Markup, ...]
+
+    @property
+    def title(self) -> str:
+        """Heading of the sentences."""
+        return f"{PHASES[self.phase]}, {self.length_tok:,} tokens"
+
+
+def numbered(table: pl.DataFrame, letter: str) -> list[dict]:
+    """Rows with ``id``, the place in the table behind a letter, which results tables use as anchor."""
+    return [row | {"id": f"{letter}{i}"} for i, row in enumerate(table.to_dicts())]
+
+
+def findings(frontier: pl.DataFrame) -> list[Findings]:
+    """What the frontier table says, group by group: models in order, prefill before decode, short before long."""
+    groups: dict[tuple[str, str, int], list[Row]] = {}
+    for row in numbered(frontier, "f"):
+        groups.setdefault((row["model"], row["phase"], row["length_tok"]), []).append(row)
+    ordered = sorted(groups, key=lambda g: (g[0], list(PHASES).index(g[1]), g[2]))
+    return [Findings(*group, tuple(_sentences(groups[group]))) for group in ordered]
+
+
+def _sentences(rows: list[Row]) -> Iterator[Markup]:
+    methods = [r for r in rows if r["method"] != DENSE and not r["control"] and r["complete"] and r["kept"] is not None]
+    if methods:
+        top = max(r["sparsity"] for r in methods)
+        yield _ranking([r for r in methods if r["sparsity"] == top])
+        yield _tolerance(methods)
+    yield from _controls(rows, methods)
+    members = sorted((r for r in rows if r["member"]), key=lambda r: (r["cost"], r["method"]))
+    if members:
+        parts = [
+            Markup("{} (cost {}, accuracy {})").format(name(r, sparsity=True), f"{r['cost']:.2f}", accuracy(r))
+            for r in members
+        ]
+        yield Markup("Pareto set, from cheap to dear: {}.").format(listed(parts))
+
+
+def _ranking(rows: list[Row]) -> Markup:
+    ranked = sorted(rows, key=lambda r: -r["kept"])
+    best, worst = ranked[0], ranked[-1]
+    where = f"At sparsity {best['sparsity']:g} ({plural(best['n_tasks'], 'task')}, n = {best['n']:,})"
+    if len(ranked) == 1:
+        return Markup("{}, {} keeps {} of dense accuracy.").format(where, name(best), kept(best))
+    if best["kept"] == worst["kept"]:
+        return Markup("{}, {} all keep {} of dense accuracy.").format(
+            where, listed([name(r) for r in ranked]), kept(best)
+        )
+    apart = best["kept_low"] > worst["kept_high"]
+    verdict = "their intervals do not overlap" if apart else "their intervals overlap, so this is no ranking"
+    return Markup("{}, {} keeps most of dense accuracy, {}, and {} least, {}; {}.").format(
+        where, name(best), kept(best), name(worst), kept(worst), verdict
+    )
+
+
+def _tolerance(rows: list[Row]) -> Markup:
+    parts = []
+    for method in sorted({r["method"] for r in rows}):
+        held = [r for r in rows if r["method"] == method and r["kept_low"] >= TOLERATED]
+        best = max(held, key=lambda r: r["sparsity"], default=None)
+        level = linked(f"{best['sparsity']:g}", best) if best is not None else Markup("none")
+        parts.append(Markup("<b>{}</b> {}").format(method, level))
+    text = f"Highest sparsity run that keeps at least {TOLERATED:.0%} of dense, by the lower end of the interval: "
+    return Markup("{}{}.").format(text, listed(parts))
+
+
+def _controls(rows: list[Row], methods: list[Row]) -> Iterator[Markup]:
+    top = max((r["sparsity"] for r in methods), default=None)
+    known = {r["method"]: r for r in rows if r["control"] and r["sparsity"] == top and r["kept"] is not None}
+    said = [Markup("{} {}").format(words, kept(known[c])) for c, words in _CONTROLS.items() if c in known]
+    if said:
+        yield Markup("At the same sparsity, {}.").format(listed(said))
+    by_place = {(r["method"], r["sparsity"]): r for r in rows}
+    above = [
+        r
+        for r in methods
+        if (oracle := by_place.get(("oracle", r["sparsity"]))) is not None
+        and r["accuracy_low"] > oracle["accuracy_high"]
+    ]
+    if above:
+        yield Markup("Clearly above the oracle, which deserves a look: {}.").format(
+            listed([Markup("{} {}").format(name(r, sparsity=True), accuracy(r)) for r in above])
+        )
+
+
+_CONTROLS = {"oracle": "the oracle (best choice) keeps", "random": "random selection keeps"}
+
+
+def doubts(table: pl.DataFrame) -> list[Markup]:
+    """What limits the findings: tasks without signal, missing samples, few samples, budgets not met."""
+    rows = numbered(table, "a")
+    said: list[Markup] = []
+    silent = [r for r in rows if r["phase"] == DENSE and not r["signal"]]
+    for r in silent:
+        said.append(
+            Markup("No signal: <b>{}</b> at {} tokens on {}: dense scores {} (n = {}), a guesser {}; left out.").format(
+                r["task"], f"{r['length_tok']:,}", r["model"], accuracy(r), r["n"], f"{r['chance']:.2f}"
+            )
+        )
+    missing = [r for r in rows if r["n_missing"]]
+    if missing:
+        worst = max(missing, key=lambda r: r["n_missing"])
+        said.append(
+            Markup("{} lack samples that others have; most in {}.").format(
+                plural(len(missing), "row"), linked(f"{worst['method']} at {worst['sparsity']:g}", worst)
+            )
+        )
+    few = sorted({r["n"] for r in rows if r["n"] < FEW_SAMPLES})
+    if few:
+        said.append(Markup("Some rows rest on {} samples only: their intervals are wide.").format(_range(few)))
+    return said + _budgets(rows)
+
+
+def _range(values: list[int]) -> str:
+    return f"{values[0]}" if len(values) == 1 else f"{values[0]} to {values[-1]}"
+
+
+def _budgets(rows: list[dict]) -> list[Markup]:
+    """The method that overspends its budget most, if any does by more than a tenth."""
+    single = [r for r in rows if r["phase"] in ("prefill", "decode")]
+    worst = max(single, key=lambda r: r["cost"] / (1 - r["sparsity"]), default=None)
+    if worst is None or worst["cost"] <= 1.1 * (1 - worst["sparsity"]):
+        return []
+    return [
+        Markup("Budgets are not always met: {} in {} spends {} where {} was asked for.").format(
+            name(worst, sparsity=True),
+            worst["phase"],
+            linked(share(worst["cost"]), worst),
+            share(1 - worst["sparsity"]),
+        )
+    ]
+
+
+def dense_line(row: Row) -> str:
+    """Dense score of a task, for the list of tasks."""
+    return f"{row['accuracy']:.2f} {bounds(row['accuracy_low'], row['accuracy_high'])}"

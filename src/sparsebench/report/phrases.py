@@ -1,0 +1,54 @@
+"""Numbers as the report writes them; each links to the table row that it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from sparsebench.stats.configuration import DENSE
+
+Row = Mapping[str, Any]
+
+
+def share(value: float | None) -> str:
+    """0.971 as ``97.1 %``."""
+    return "unknown" if value is None else f"{100 * value:.1f} %"
+
+
+def bounds(low: float | None, high: float | None, scale: float = 1.0, digits: int = 2) -> str:
+    """An interval in brackets."""
+    return "[unknown]" if low is None or high is None else f"[{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
+
+
+def linked(text: str, row: Row) -> Markup:
+    """``text`` as a link to its row of the results table."""
+    return Markup('<a class="n" href="#{}">{}</a>').format(row["id"], text)
+
+
+def kept(row: Row) -> Markup:
+    """Share of dense kept, with its interval."""
+    return linked(f"{share(row['kept'])} {bounds(row['kept_low'], row['kept_high'], 100, 1)}", row)
+
+
+def accuracy(row: Row) -> Markup:
+    """Mean accuracy, with its interval."""
+    return linked(f"{row['accuracy']:.2f} {bounds(row['accuracy_low'], row['accuracy_high'])}", row)
+
+
+def name(row: Row, sparsity: bool = False) -> Markup:
+    """A configuration's name, in bold."""
+    at = f" at {row['sparsity']:g}" if sparsity and row["method"] != DENSE else ""
+    return Markup("<b>{}</b>{}").format(row["method"], at)
+
+
+def listed(parts: Sequence[Markup | str]) -> Markup:
+    """``a, b and c``."""
+    safe = [Markup.escape(p) for p in parts]
+    return safe[0] if len(safe) == 1 else Markup(", ").join(safe[:-1]) + " and " + safe[-1]
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 task``, ``2 tasks``."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
