@@ -58,7 +58,7 @@ def test_configs_that_ship_are_good(file: Path) -> None:
         ({"smaples": 3}, "smaples", ("3", "config/README.md")),
         ({"combine": "both"}, "combine", ("'both'", "'phases'", "'product'")),
         ({"models": {}}, "models", ("at least 1",)),
-        ({"models": {"a/b": {"path": "x"}}}, "models.a/b", ("a/b",)),
+        ({"models": {"a/b": {"path": "x"}}}, "models.a/b", ("a/b", "letters, digits")),
         ({"models": {"m": {}}}, "models.m", ("no source", "hub, path, pip")),
         ({"models": {"m": {"hub": "a/b", "path": "c"}}}, "models.m", ("'hub'", "'path'", "exactly one")),
         ({"models": {"m": {"path": "c", "revision": "main"}}}, "models.m", ("revision goes with hub",)),

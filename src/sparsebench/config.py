@@ -125,11 +125,19 @@ class Config(Spec):
 
 def _problems(error: ValidationError) -> list[str]:
     lines = []
-    for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"]) or "config"
+    problems = error.errors()
+    places = [problem["loc"] for problem in problems]
+    for problem in problems:
+        loc = problem["loc"]
+        # A list whose items are all wrong counts as too short on top of that.
+        if problem["type"] == "too_short" and any(place[: len(loc)] == loc and place != loc for place in places):
+            continue
+        where = ".".join(str(part) for part in loc if part != "[key]") or "config"
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             message = "is not a key here; config/README.md lists the allowed ones"
+        elif loc and loc[-1] == "[key]":
+            message = "not a label; allowed: letters, digits, '.', '_' and '-', a letter or digit first"
         given = problem["input"]
         shown = "" if isinstance(given, dict) or problem["type"] in ("missing", "value_error") else f"{given!r}: "
         lines.append(f"{where}: {shown}{message}")
