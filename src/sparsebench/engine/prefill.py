@@ -54,7 +54,7 @@ class PrefillPass:
         k = self._store.write(call.layer, self._prompt, call.k[0], call.v[0])
         if call.window is not None:
             return self._ops.dense(call.q, call.k, call.v, scale=call.scale, softcap=call.softcap, window=call.window)
-        layer = Layer(call.layer, call.scale, call.softcap, (self._seed,))
+        layer = Layer(call.layer, call.scale, call.softcap, (self._seed,), self._ops.impl)
         length = call.q.shape[2]
         selection = self._setting.method.select(call.q, call.k, self._setting.budget, layer)
         self._shares.append(prefill_pairs(selection, length).double().mean() / causal_pairs(length))

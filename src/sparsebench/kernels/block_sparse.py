@@ -6,6 +6,7 @@ short. Lists ascend, so only the last entry can hold the diagonal: all others ru
 are read through tensor descriptors, which Hopper's copy engine serves; smaller ones are gathered, several at a time.
 """
 
+# mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
 import torch
@@ -32,7 +33,7 @@ def _load_rows(base, rows, stride, limit, cols, D: tl.constexpr, DP: tl.constexp
 @triton.jit
 def _block_sparse(
     q, k, v, out, blocks, count,
-    q_b, q_h, q_t, k_b, k_g, k_t, v_b, v_g, v_t, o_b, o_h, o_t,
+    k_b, k_g, k_t, v_b, v_g, v_t,
     T, N, n, scale, cap,
     G: tl.constexpr, REP: tl.constexpr, D: tl.constexpr, DP: tl.constexpr,
     BLOCK: tl.constexpr, BN: tl.constexpr, CAP: tl.constexpr, PRECISION: tl.constexpr,
@@ -48,13 +49,13 @@ def _block_sparse(
     cols = tl.arange(0, DP)
     queries = i * BLOCK + tl.arange(0, BLOCK)
     wide = b.to(tl.int64)
-    q_tile = _load_rows(q + wide * q_b + h.to(tl.int64) * q_h, queries, q_t, T, cols, D, DP)
+    q_tile = q.load([b, h, i * BLOCK, 0]).reshape(BLOCK, DP)
     row = (wide * G * REP + h) * N + i
     entries = blocks + row * n
     total = tl.load(count + row)
 
     m = tl.full([BLOCK], float("-inf"), tl.float32)
-    l = tl.zeros([BLOCK], tl.float32)
+    norm = tl.zeros([BLOCK], tl.float32)
     acc = tl.zeros([BLOCK, DP], tl.float32)
     within = tl.arange(0, BN)
     if BN <= BLOCK:
@@ -64,7 +65,7 @@ def _block_sparse(
             k_tile = k.load([b, g, at, 0]).reshape(BN, DP)
             logits = logits_of(q_tile, k_tile, scale, cap, CAP, PRECISION)
             v_tile = v.load([b, g, at, 0]).reshape(BN, DP)
-            m, l, acc = attend_tile(logits, v_tile, scale, m, l, acc, CAP, PRECISION)
+            m, norm, acc = attend_tile(logits, v_tile, scale, m, norm, acc, CAP, PRECISION)
         last = tl.load(entries + total - 1) * BLOCK
         for part in tl.range(0, PARTS, num_stages=1):
             at = last + part * BN
@@ -72,7 +73,7 @@ def _block_sparse(
             logits = logits_of(q_tile, k_tile, scale, cap, CAP, PRECISION)
             logits = tl.where((at + within)[None, :] <= queries[:, None], logits, float("-inf"))
             v_tile = v.load([b, g, at, 0]).reshape(BN, DP)
-            m, l, acc = attend_tile(logits, v_tile, scale, m, l, acc, CAP, PRECISION)
+            m, norm, acc = attend_tile(logits, v_tile, scale, m, norm, acc, CAP, PRECISION)
     else:
         # Small blocks: one step takes several entries, gathered row by row.
         k_base = k + wide * k_b + g.to(tl.int64) * k_g
@@ -86,10 +87,10 @@ def _block_sparse(
             logits = logits_of(q_tile, k_tile, scale, cap, CAP, PRECISION)
             logits = tl.where((keys[None, :] <= queries[:, None]) & (keys[None, :] < T), logits, float("-inf"))
             v_tile = _load_rows(v_base, keys, v_t, T, cols, D, DP)
-            m, l, acc = attend_tile(logits, v_tile, scale, m, l, acc, CAP, PRECISION)
+            m, norm, acc = attend_tile(logits, v_tile, scale, m, norm, acc, CAP, PRECISION)
 
-    at = out + wide * o_b + h.to(tl.int64) * o_h + queries[:, None].to(tl.int64) * o_t + cols[None, :]
-    tl.store(at, (acc / l[:, None]).to(out.dtype.element_ty), mask=(queries[:, None] < T) & (cols[None, :] < D))
+    result = (acc / norm[:, None]).to(out.dtype)
+    out.store([b, h, i * BLOCK, 0], result.reshape(1, 1, BLOCK, DP))
 
 
 def block_sparse_attention(
@@ -145,8 +146,8 @@ def block_sparse_attention(
     tile = 64 if padded * size <= 256 else 32
     k_at, v_at = (descriptor(op, t, tile, padded) if block >= tile else t for t in (k, v))
     _block_sparse[(B * G * N * (H // G),)](
-        q, k_at, v_at, out, blocks, count,
-        *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *out.stride()[:3],
+        descriptor(op, q, block, padded), k_at, v_at, descriptor(op, out, block, padded), blocks, count,
+        *k.stride()[:3], *v.stride()[:3],
         T, N, blocks.shape[3], scale, softcap or 0.0,
         G=G, REP=H // G, D=D, DP=padded, BLOCK=block, BN=tile, CAP=softcap is not None,
         PRECISION="ieee" if q.dtype == torch.float32 else "tf32",

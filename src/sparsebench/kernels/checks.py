@@ -27,7 +27,7 @@ def check_device(op: str, q: Tensor, *others: Tensor) -> None:
 
 
 def check_heads(op: str, q: Tensor, k: Tensor, v: Tensor, heads: int, groups: int) -> None:
-    """Raise ``ValueError`` unless k and v are a pair that ``heads`` query heads can share and D is one the kernel takes."""
+    """Raise ``ValueError`` unless k and v are a pair that ``heads`` query heads can share."""
     if k.shape != v.shape or k.dtype != q.dtype or v.dtype != q.dtype:
         raise ValueError(
             f"{op}: k {tuple(k.shape)} {k.dtype} and v {tuple(v.shape)} {v.dtype} must have one shape and the dtype "
@@ -66,7 +66,7 @@ def shared_limit(device: torch.device) -> int:
     """Bytes of shared memory that one program may use on ``device``."""
     if device.type != "cuda":
         return 1 << 20
-    return int(torch.cuda.get_device_properties(device).shared_memory_per_block_optin)
+    return int(triton.runtime.driver.active.utils.get_device_properties(device.index or 0)["max_shared_mem"])
 
 
 def fitting_stages(device: torch.device, fixed: int, per_stage: int, most: int) -> int:

@@ -26,7 +26,9 @@ def descriptor(op: str, x: Tensor, rows: int, width: int) -> TensorDescriptor:
     """
     size, D = x.element_size(), x.shape[-1]
     if D * size % ALIGNMENT_BYTES:
-        raise ValueError(f"{op}: head dim {D} of {x.dtype} is {D * size} bytes a row, it must be a multiple of 16 bytes")
+        raise ValueError(
+            f"{op}: head dim {D} of {x.dtype} is {D * size} bytes a row, it must be a multiple of 16 bytes"
+        )
     # the stride of an axis of one entry means nothing, but a descriptor wants it aligned all the same
     strides = [s if n > 1 else D for s, n in zip(x.stride()[:-1], x.shape[:-1], strict=True)]
     return TensorDescriptor(x, list(x.shape), [*strides, 1], [1, 1, rows, width])

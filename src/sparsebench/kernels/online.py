@@ -4,6 +4,7 @@ Logits are in base 2 (the factor log2 e is folded into the scale), since the har
 unscaled until they meet the maximum: scale and subtraction are then one instruction.
 """
 
+# mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
 import triton
@@ -22,7 +23,7 @@ def logits_of(q, k, scale, cap, CAP: tl.constexpr, PRECISION: tl.constexpr):
 
 
 @triton.jit
-def attend_tile(logits, v, scale, m, l, acc, CAP: tl.constexpr, PRECISION: tl.constexpr):
+def attend_tile(logits, v, scale, m, norm, acc, CAP: tl.constexpr, PRECISION: tl.constexpr):
     """One step of the running softmax (arXiv:1805.02867): returns the new maximum, sum and weighted values.
 
     ``scale`` is positive; with CAP it has been applied already.
@@ -31,6 +32,6 @@ def attend_tile(logits, v, scale, m, l, acc, CAP: tl.constexpr, PRECISION: tl.co
     m_new = tl.maximum(m, tl.max(logits, 1) * factor)
     p = tl.exp2(logits * factor - m_new[:, None])
     shrink = tl.exp2(m - m_new)
-    l = l * shrink + tl.sum(p, 1)
+    norm = norm * shrink + tl.sum(p, 1)
     acc = tl.dot(p.to(v.dtype), v, acc * shrink[:, None], input_precision=PRECISION)
-    return m_new, l, acc
+    return m_new, norm, acc

@@ -1,4 +1,4 @@
-"""One decode step over selected prompt entries and each row's own suffix: the Triton kernel beside :mod:`sparse_decode_ref`.
+"""One decode step over selected prompt entries and own suffixes: the Triton kernel beside :mod:`sparse_decode_ref`.
 
 The keys of all (row, KV head) pairs form one long line that is cut into pieces of equal size, whatever method or length
 a row has, so that a dense row beside sparse ones does not set the pace. The cut is computed on the device by every
@@ -7,17 +7,19 @@ kernel merges the pieces of each pair. The query heads that share a KV head are 
 Pieces are ordered by KV head, so rows that share a prompt find each other's keys in the L2 cache.
 """
 
+# mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 from sparsebench.kernels.checks import check_device, check_heads, check_lists, fitting_stages, tile_pow2
 from sparsebench.kernels.online import attend_tile, logits_of
 
-PIECES_PER_PROCESSOR = 2
+PIECES_PER_PROCESSOR = 4
 ROWS_PER_WAVE = 4
 
 
@@ -35,9 +37,9 @@ def _lengths(span, count, suffix_len, t, pairs, R, G, P: tl.constexpr, LISTED: t
 
 
 @triton.jit
-def _piece_size(length, target, BN: tl.constexpr):
-    """Keys per piece, a multiple of BN, so that about ``target`` pieces cover all ``length`` [P]."""
-    return tl.maximum(tl.cdiv(tl.cdiv(tl.sum(length.to(tl.int64), 0), target), BN), 1).to(tl.int32) * BN
+def _piece_size(length, target):
+    """Keys per piece, a multiple of 16, so that about ``target`` pieces cover all ``length`` [P]."""
+    return tl.maximum(tl.cdiv(tl.cdiv(tl.sum(length.to(tl.int64), 0), target), 16), 1).to(tl.int32) * 16
 
 
 @triton.jit
@@ -46,11 +48,13 @@ def _pieces(
     q_r, q_h, k_g, k_n, v_g, v_n, ks_r, ks_g, ks_t, vs_r, vs_g, vs_t,
     n, t, R, G, target, scale, cap,
     P: tl.constexpr, REP: tl.constexpr, M: tl.constexpr, D: tl.constexpr, DP: tl.constexpr, BN: tl.constexpr,
-    CAP: tl.constexpr, PRECISION: tl.constexpr, LISTED: tl.constexpr,
+    CAP: tl.constexpr, PRECISION: tl.constexpr, LISTED: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
+    if OVERLAP:
+        gdc_launch_dependents()  # the merge may start and find its pieces; it waits before it reads them
     piece = tl.program_id(0)
     pair, selected_all, length_all = _lengths(span, count, suffix_len, t, R * G, R, G, P, LISTED)
-    size = _piece_size(length_all, target, BN)
+    size = _piece_size(length_all, target)
     cuts = tl.cdiv(length_all, size)
     ends = tl.cumsum(cuts, 0)
     mine = (ends <= piece) & (pair < R * G)
@@ -79,7 +83,7 @@ def _pieces(
     listed = tokens + (r * G + g) * n
 
     m = tl.full([M], float("-inf"), tl.float32)
-    l = tl.zeros([M], tl.float32)
+    norm = tl.zeros([M], tl.float32)
     acc = tl.zeros([M, DP], tl.float32)
     within = tl.arange(0, BN)
     # what lies in the prompt: whole tiles of list entries, then the part of the suffix
@@ -94,7 +98,7 @@ def _pieces(
         logits = logits_of(q_tile, k_tile, scale, cap, CAP, PRECISION)
         logits = tl.where(valid[None, :], logits, float("-inf"))
         v_tile = tl.load(v_base + token[:, None] * v_n + cols[None, :], mask=seen, other=0.0)
-        m, l, acc = attend_tile(logits, v_tile, scale, m, l, acc, CAP, PRECISION)
+        m, norm, acc = attend_tile(logits, v_tile, scale, m, norm, acc, CAP, PRECISION)
     for j in tl.range(middle, hi, BN, num_stages=1):
         entry = (j + within - selected).to(tl.int64)
         valid = j + within < hi
@@ -103,30 +107,32 @@ def _pieces(
         logits = logits_of(q_tile, k_tile, scale, cap, CAP, PRECISION)
         logits = tl.where(valid[None, :], logits, float("-inf"))
         v_tile = tl.load(vs_base + entry[:, None] * vs_t + cols[None, :], mask=seen, other=0.0)
-        m, l, acc = attend_tile(logits, v_tile, scale, m, l, acc, CAP, PRECISION)
+        m, norm, acc = attend_tile(logits, v_tile, scale, m, norm, acc, CAP, PRECISION)
 
     head = piece.to(tl.int64) * REP + heads
     tl.store(part + head[:, None] * D + cols[None, :], acc, mask=(heads[:, None] < REP) & (cols[None, :] < D))
     tl.store(stats + head * 2, m, mask=heads < REP)
-    tl.store(stats + head * 2 + 1, l, mask=heads < REP)
+    tl.store(stats + head * 2 + 1, norm, mask=heads < REP)
 
 
 @triton.jit
 def _merge(
     part, stats, out, span, count, suffix_len, t, R, G, target,
-    P: tl.constexpr, REP: tl.constexpr, D: tl.constexpr, DP: tl.constexpr, BN: tl.constexpr, LISTED: tl.constexpr,
-    CHUNK: tl.constexpr,
+    P: tl.constexpr, REP: tl.constexpr, D: tl.constexpr, DP: tl.constexpr, LISTED: tl.constexpr, CHUNK: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):  # fmt: skip
     pid = tl.program_id(0)
     at = pid // REP
     rep = pid % REP
     pair, _, length = _lengths(span, count, suffix_len, t, R * G, R, G, P, LISTED)
-    cuts = tl.cdiv(length, _piece_size(length, target, BN))
+    cuts = tl.cdiv(length, _piece_size(length, target))
     first = tl.sum(tl.where(pair < at, cuts, 0), 0)
     stop = first + tl.sum(tl.where(pair == at, cuts, 0), 0)
     cols = tl.arange(0, DP)
+    if OVERLAP:
+        gdc_wait()
     m = tl.full([1], float("-inf"), tl.float32)
-    l = tl.zeros([1], tl.float32)
+    norm = tl.zeros([1], tl.float32)
     acc = tl.zeros([DP], tl.float32)
     for j in tl.range(first, stop, CHUNK):
         piece = j + tl.arange(0, CHUNK)
@@ -139,15 +145,17 @@ def _merge(
         m_new = tl.maximum(m, tl.max(m_part, 0))
         weight = tl.exp2(m_part - m_new)
         shrink = tl.exp2(m - m_new)
-        l = l * shrink + tl.sum(weight * l_part, 0)
+        norm = norm * shrink + tl.sum(weight * l_part, 0)
         acc = acc * shrink + tl.sum(weight[:, None] * values, 0)
         m = m_new
     h = (at // R) * REP + rep
     to = out + ((at % R).to(tl.int64) * (G * REP) + h) * D + cols
-    tl.store(to, (acc / l).to(out.dtype.element_ty), mask=cols < D)
+    tl.store(to, (acc / norm).to(out.dtype.element_ty), mask=cols < D)
 
 
-def _check(q: Tensor, k: Tensor, v: Tensor, span: Tensor, tokens: Tensor, count: Tensor, ks: Tensor, vs: Tensor) -> None:
+def _check(
+    q: Tensor, k: Tensor, v: Tensor, span: Tensor, tokens: Tensor, count: Tensor, ks: Tensor, vs: Tensor
+) -> None:
     op = "sparse_decode_attention"
     check_device(op, q, k, v, span, tokens, count, ks, vs)
     if q.dim() != 3 or k.dim() != 3:
@@ -219,7 +227,9 @@ def sparse_decode_attention(
     listed = suffix_len is not None
     lens = suffix_len.to(torch.int32).contiguous() if suffix_len is not None else count
     padded, size = tile_pow2(D), q.element_size()
-    tile = 64 if padded * size <= 256 else 32
+    tile = 32 if padded * size <= 256 else 16
+    # from compute capability 9.0 on, a dependent kernel can start before the one it waits for has ended
+    overlap = q.is_cuda and torch.cuda.get_device_capability(q.device) >= (9, 0)
     processors = torch.cuda.get_device_properties(q.device).multi_processor_count if q.is_cuda else 2
     # rows that share a prompt run as several waves, one KV head after the other: their keys then stay in the L2 cache
     waves = min(G, max(1, R // ROWS_PER_WAVE))
@@ -234,11 +244,11 @@ def sparse_decode_attention(
         *q.stride()[:2], *k.stride()[:2], *v.stride()[:2], *k_suffix.stride()[:3], *v_suffix.stride()[:3],
         tokens.shape[2], k_suffix.shape[2], R, G, target, scale, softcap or 0.0,
         P=pairs, REP=rep, M=tile_pow2(rep), D=D, DP=padded, BN=tile, CAP=softcap is not None,
-        PRECISION="ieee" if q.dtype == torch.float32 else "tf32", LISTED=listed,
+        PRECISION="ieee" if q.dtype == torch.float32 else "tf32", LISTED=listed, OVERLAP=overlap,
         num_warps=4, num_stages=fitting_stages(q.device, 16 * padded * size, 2 * tile * padded * size, 3),
     )  # fmt: skip
     _merge[(R * H,)](
         part, stats, out, span, count, lens, k_suffix.shape[2], R, G, target,
-        P=pairs, REP=rep, D=D, DP=padded, BN=tile, LISTED=listed, CHUNK=16, num_warps=4,
+        P=pairs, REP=rep, D=D, DP=padded, LISTED=listed, CHUNK=32, OVERLAP=overlap, num_warps=4, launch_pdl=overlap,
     )  # fmt: skip
     return out

@@ -3,10 +3,11 @@
 Seen from a block of queries, diagonal o touches one window of keys that lies o behind the block, wherever the block is.
 So the cover of all diagonals by tiles of keys is found once per head, as offsets from the first query, and every query
 block uses the tiles that do not fall off the front. Which elements of a tile lie on a diagonal depends on t - s alone:
-each query row reads its 64 neighbouring bits from one bit set per head. A second loop gathers the columns and leaves out
-the pairs that lie on a diagonal too, so no key counts twice.
+each query row reads its 64 neighbouring bits from one bit set per head. A second loop gathers the columns and leaves
+out the pairs that lie on a diagonal too, so no key counts twice.
 """
 
+# mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
 import torch
@@ -56,7 +57,7 @@ def _word(bits, at):
 @triton.jit
 def _vertical_slash(
     q, k, v, k_desc, v_desc, out, columns, column_count, tiles, tile_count, bits,
-    q_b, q_h, q_t, k_b, k_g, k_t, v_b, v_g, v_t, o_b, o_h, o_t,
+    k_b, k_g, k_t, v_b, v_g, v_t,
     T, N, c, d, words, scale, cap,
     G: tl.constexpr, REP: tl.constexpr, D: tl.constexpr, DP: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
     CAP: tl.constexpr, PRECISION: tl.constexpr,
@@ -78,14 +79,13 @@ def _vertical_slash(
     within = tl.arange(0, BN)
     dims = tl.arange(0, DP)
     inside = dims[None, :] < D
-    q_at = q + wide * q_b + h.to(tl.int64) * q_h + queries[:, None].to(tl.int64) * q_t + dims[None, :]
-    q_tile = tl.load(q_at, mask=(queries[:, None] < T) & inside, other=0.0)
+    q_tile = q.load([b, h, t0, 0]).reshape(BM, DP)
     k_base = k + wide * k_b + g.to(tl.int64) * k_g
     v_base = v + wide * v_b + g.to(tl.int64) * v_g
     bit_base = bits + head * words
 
     m = tl.full([BM], float("-inf"), tl.float32)
-    l = tl.zeros([BM], tl.float32)
+    norm = tl.zeros([BM], tl.float32)
     acc = tl.zeros([BM, DP], tl.float32)
 
     # tiles ascend, and those that reach t0 or later keys form a prefix: find its end by bisection
@@ -107,7 +107,7 @@ def _vertical_slash(
         on = ((word[:, None] >> within[None, :].to(tl.uint64)) & 1) != 0
         logits = tl.where(on & (within[None, :] >= -first), logits, float("-inf"))
         v_tile = v_desc.load([b, g, first, 0]).reshape(BN, DP)
-        m, l, acc = attend_tile(logits, v_tile, scale, m, l, acc, CAP, PRECISION)
+        m, norm, acc = attend_tile(logits, v_tile, scale, m, norm, acc, CAP, PRECISION)
 
     low = 0
     high = tl.load(column_count + head)
@@ -130,10 +130,9 @@ def _vertical_slash(
         taken = (word >> (place % 64).to(tl.int64)) & 1
         logits = tl.where(open_pair & (taken == 0), logits, float("-inf"))
         v_tile = tl.load(v_base + keys[:, None].to(tl.int64) * v_t + dims[None, :], mask=seen, other=0.0)
-        m, l, acc = attend_tile(logits, v_tile, scale, m, l, acc, CAP, PRECISION)
+        m, norm, acc = attend_tile(logits, v_tile, scale, m, norm, acc, CAP, PRECISION)
 
-    at = out + wide * o_b + h.to(tl.int64) * o_h + queries[:, None].to(tl.int64) * o_t + dims[None, :]
-    tl.store(at, (acc / l[:, None]).to(out.dtype.element_ty), mask=(queries[:, None] < T) & inside)
+    out.store([b, h, t0, 0], (acc / norm[:, None]).to(out.dtype).reshape(1, 1, BM, DP))
 
 
 def _bit_set(diagonals: Tensor, count: Tensor, T: int) -> Tensor:
@@ -195,15 +194,14 @@ def vertical_slash_attention(
     column_count, diagonal_count = column_count.contiguous(), diagonal_count.contiguous()
     out = torch.empty((B, H, T, D), dtype=q.dtype, device=q.device)
     tiles, tile_count = torch.empty_like(diagonals), torch.empty_like(diagonal_count)
-    _cover[(B * H,)](
-        diagonals, diagonal_count, tiles, tile_count, diagonals.shape[2], T, BM=TILE, BN=TILE, num_warps=1
-    )
+    _cover[(B * H,)](diagonals, diagonal_count, tiles, tile_count, diagonals.shape[2], T, BM=TILE, BN=TILE, num_warps=1)
     bits = _bit_set(diagonals, diagonal_count, T)
     padded, size = tile_pow2(D), q.element_size()
     N = triton.cdiv(T, TILE)
     _vertical_slash[(B * H * N,)](
-        q, k, v, descriptor(op, k, TILE, padded), descriptor(op, v, TILE, padded), out, columns, column_count, tiles, tile_count, bits,
-        *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *out.stride()[:3],
+        descriptor(op, q, TILE, padded), k, v, descriptor(op, k, TILE, padded), descriptor(op, v, TILE, padded),
+        descriptor(op, out, TILE, padded), columns, column_count, tiles, tile_count, bits,
+        *k.stride()[:3], *v.stride()[:3],
         T, N, columns.shape[2], diagonals.shape[2], bits.shape[2], scale, softcap or 0.0,
         G=G, REP=H // G, D=D, DP=padded, BM=TILE, BN=TILE, CAP=softcap is not None,
         PRECISION="ieee" if q.dtype == torch.float32 else "tf32",

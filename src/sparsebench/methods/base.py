@@ -46,12 +46,15 @@ class Layer:
     seeds
         One integer per batch entry (prefill) or a single one (decode): the sample's own, so that a method that draws
         at random draws the same in any batch.
+    impl
+        Which implementation computes estimates and selects: ``triton`` kernels, or their torch ``reference``.
     """
 
     index: int
     scale: float
     softcap: float | None = None
     seeds: tuple[int, ...] = (0,)
+    impl: Literal["triton", "reference"] = "reference"
 
 
 class Method(ABC):

@@ -51,7 +51,7 @@ class BlockSparse(PrefillMethod):
     def select(self, q: Tensor, k: Tensor, budget: float, layer: Layer) -> BlockSelection:
         """See :meth:`PrefillMethod.select`."""
         counts = blocks_per_row(q.shape[2], self.block, budget)
-        return top_blocks(self._scores(q, k, layer), counts, self.block)
+        return top_blocks(self._scores(q, k, layer), counts, self.block, layer)
 
     def _scores(self, q: Tensor, k: Tensor, layer: Layer) -> Iterator[tuple[int, Tensor]]:
         queries, keys = block_means(q, self.block), block_means(k, self.block)

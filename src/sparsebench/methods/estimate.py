@@ -90,10 +90,12 @@ def diagonal_sums(weights: Tensor, first: int) -> Tensor:
 
 def block_means(x: Tensor, block: int) -> Tensor:
     """Means over blocks of positions, in float32: [..., T, D] -> [..., N, D]; the last block over its own tokens."""
-    T = x.shape[-2]
-    sums = F.pad(x.float(), (0, 0, 0, -T % block)).unflatten(-2, (-1, block)).sum(-2)
-    starts = torch.arange(0, T, block, device=x.device)
-    return sums / (T - starts).clamp(max=block)[:, None]
+    whole = x.shape[-2] // block * block
+    # the dtype belongs to the sum: a float32 copy of all queries would cost more than the attention saves
+    means = [x[..., :whole, :].unflatten(-2, (-1, block)).sum(-2, dtype=torch.float32) / block] if whole else []
+    if whole < x.shape[-2]:
+        means.append(x[..., whole:, :].mean(-2, keepdim=True, dtype=torch.float32))
+    return means[0] if len(means) == 1 else torch.cat(means, -2)
 
 
 def block_sums(x: Tensor, block: int) -> Tensor:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from sparsebench.counting import block_rows, causal_pairs
+from sparsebench.methods.base import Layer
 from sparsebench.selection import BlockSelection, TokenSelection
 
 
@@ -30,28 +32,32 @@ def compact(members: Tensor, width: int) -> tuple[Tensor, Tensor]:
     return out[..., :width].contiguous(), members.sum(-1, dtype=torch.int32)
 
 
-def top_blocks(scores: Iterable[tuple[int, Tensor]], counts: Sequence[int], block: int) -> BlockSelection:
+def top_blocks(scores: Iterable[tuple[int, Tensor]], counts: Sequence[int], block: int, layer: Layer) -> BlockSelection:
     """The diagonal block of each query block and its best other key blocks.
 
     Parameters
     ----------
     scores
-        Chunks of query blocks: number of the chunk's first, and scores [B, H, chunk, N]. What lies above the diagonal
-        is ignored.
+        Chunks of query blocks: number of the chunk's first, and scores [B, H, chunk, N], which are overwritten. What
+        lies above the diagonal is ignored.
     counts
         N counts, the diagonal among them, as :func:`sparsebench.methods.budget.blocks_per_row` gives them.
     """
+    if layer.impl == "triton":
+        from sparsebench.kernels.top_entries import top_entries
+    else:
+        from sparsebench.kernels.top_entries_ref import top_entries
     N, widest = len(counts), max(counts)
     lists, kept = [], []
     for first, chunk in scores:
         B, H, rows, _ = chunk.shape
         row = torch.arange(first, first + rows, device=chunk.device)[:, None]
         key = torch.arange(N, device=chunk.device)
-        ranked = chunk.masked_fill(key == row, torch.inf).masked_fill(key > row, -torch.inf)
-        best = ranked.topk(widest, dim=-1).indices
-        count = torch.tensor(counts[first : first + rows], dtype=torch.int32, device=chunk.device)
-        best = best.masked_fill(torch.arange(widest, device=chunk.device) >= count[:, None], N)
-        lists.append(best.sort(-1).values.int())
+        # one pass: 0 below the diagonal, infinity on it, minus infinity above
+        bias = torch.zeros(rows, N, device=chunk.device)
+        bias = bias.masked_fill_(key == row, torch.inf).masked_fill_(key > row, -torch.inf)
+        count = counts_on(tuple(counts[first : first + rows]), chunk.device)
+        lists.append(top_entries(chunk.add_(bias), count, widest))
         kept.append(count.expand(B, H, rows))
     return BlockSelection(torch.cat(lists, 2), torch.cat(kept, 2), block)
 
@@ -103,5 +109,12 @@ def ranked_tokens(order: Tensor, counts: Sequence[int]) -> TokenSelection:
 
 
 def row_counts(counts: Sequence[int], device: torch.device) -> Tensor:
-    """int32 [R, 1] on ``device``."""
-    return torch.tensor(counts, dtype=torch.int32, device=device)[:, None]
+    """int32 [R, 1] on ``device``; not to be written to."""
+    return counts_on(tuple(counts), device)[:, None]
+
+
+@lru_cache(maxsize=256)
+def counts_on(counts: tuple[int, ...], device: torch.device) -> Tensor:
+    """int32 on ``device``; kept, since a copy from the host at every step would stop a captured CUDA graph."""
+    with torch.inference_mode(False):
+        return torch.tensor(counts, dtype=torch.int32, device=device)

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sparsebench.kernels.softcap import capped
 from sparsebench.methods.base import Axes, DecodeMethod, Layer
 from sparsebench.methods.budget import check_block, pages_kept
 from sparsebench.methods.pick import row_counts
@@ -19,7 +17,7 @@ from sparsebench.selection import TokenSelection
 
 @dataclass(frozen=True)
 class PageBounds:
-    """State: length of the prompt, and the least and greatest key of each page and channel, float32 [G, P, D]."""
+    """State: length of the prompt, and least and greatest key of each page and channel, [G, P, D] in the keys' dtype."""
 
     length: int
     lowest: Tensor
@@ -64,28 +62,29 @@ class Quest(DecodeMethod):
         """See :meth:`DecodeMethod.prepare`."""
         S = k.shape[1]
         # a short last page is filled with copies of its last key, which change neither bound
-        filled = F.pad(k.float().transpose(1, 2), (0, -S % self.page), mode="replicate")
+        filled = F.pad(k.transpose(1, 2), (0, -S % self.page), mode="replicate")
         pages = filled.transpose(1, 2).unflatten(1, (-1, self.page))
         return PageBounds(S, pages.amin(2), pages.amax(2), layer)
 
-    def bounds(self, state: PageBounds, q: Tensor) -> Tensor:
-        """Upper bounds of the logits of each page, float32 [R, G, H // G, P], for queries [R, H, D]."""
-        G = state.lowest.shape[0]
-        grouped = q.float().unflatten(1, (G, -1))
-        bound = grouped.clamp(min=0) @ state.highest.transpose(1, 2) + grouped.clamp(max=0) @ state.lowest.transpose(
-            1, 2
-        )
-        return capped(bound * state.layer.scale, state.layer.softcap)
-
     def select(self, state: PageBounds, q: Tensor, budgets: Sequence[float]) -> TokenSelection:
         """See :meth:`DecodeMethod.select`."""
-        (R, G), P, S = (q.shape[0], state.lowest.shape[0]), state.lowest.shape[1], state.length
-        scores = self.bounds(state, q).softmax(-1).sum(2)
+        if state.layer.impl == "triton":
+            from sparsebench.kernels.page_tokens import page_tokens
+        else:
+            from sparsebench.kernels.page_tokens_ref import page_tokens
+        (G, P, _), S = state.lowest.shape, state.length
         pages = [pages_kept(S, self.page, budget) for budget in budgets]
-        best = scores[..., : P - 1].topk(max(pages), dim=-1).indices.int()
-        within = torch.arange(self.page, dtype=torch.int32, device=q.device)
-        start, last = (P - 1) * self.page, S - (P - 1) * self.page
-        ending = torch.arange(start, S, dtype=torch.int32, device=q.device).expand(R, G, -1)
-        tokens = torch.cat((ending, (best[..., None] * self.page + within).flatten(2)), -1)
-        count = row_counts([last + n * self.page for n in pages], q.device).expand(R, G)
+        tokens = page_tokens(
+            q,
+            state.lowest,
+            state.highest,
+            row_counts(pages, q.device)[:, 0],
+            max(pages),
+            page=self.page,
+            length=S,
+            scale=state.layer.scale,
+            softcap=state.layer.softcap,
+        )
+        last = S - (P - 1) * self.page
+        count = row_counts([last + n * self.page for n in pages], q.device).expand(-1, G)
         return TokenSelection(tokens, count)

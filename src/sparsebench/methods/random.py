@@ -65,7 +65,7 @@ class RandomPrefill(PrefillMethod):
     def select(self, q: Tensor, k: Tensor, budget: float, layer: Layer) -> BlockSelection:
         """See :meth:`PrefillMethod.select`."""
         counts = blocks_per_row(q.shape[2], self.block, budget)
-        return top_blocks(self._draws(q, layer), counts, self.block)
+        return top_blocks(self._draws(q, layer), counts, self.block, layer)
 
     def _draws(self, q: Tensor, layer: Layer) -> Iterator[tuple[int, Tensor]]:
         H, N = q.shape[1], -(-q.shape[2] // self.block)
