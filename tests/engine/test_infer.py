@@ -99,7 +99,7 @@ def test_a_new_sparsity_method_or_sample_computes_only_its_rows(run):
 def test_other_parameters_or_source_of_a_method_recompute_its_rows_alone(run):
     samples = _samples(2)
     run(_cell(2, _sweep("quest", 0.5)), samples)
-    assert run(_cell(2, _sweep("quest", 0.5, page=8)), samples)[1] == (2, 2, 2)
+    assert run(_cell(2, _sweep("quest", 0.5, page=32)), samples)[1] == (2, 2, 2)
     quest = _sweep("quest", 0.5)
     edited = quest.model_copy(update={"spec": quest.spec.model_copy(update={"digest": "edited"})})
     assert run(_cell(2, edited), samples)[1] == (2, 2, 2)

@@ -65,18 +65,25 @@ class FanoutPass:
         Rows; those of one prompt and method should share ``states``.
     max_steps
         Room for the suffix.
+    fixed_size
+        Attend to suffix buffers of ``max_steps`` with their valid length on the device, so that every step runs the
+        same kernels on the same addresses and can be captured as a CUDA graph. Needs ops that take ``suffix_len``, and
+        sliding windows of at least ``max_steps``.
     """
 
-    def __init__(self, ops: Ops, store: PromptStore, rows: Sequence[FanoutRow], max_steps: int) -> None:
-        self._ops, self._store, self._max_steps = ops, store, max_steps
+    def __init__(
+        self, ops: Ops, store: PromptStore, rows: Sequence[FanoutRow], max_steps: int, fixed_size: bool = False
+    ) -> None:
+        self._ops, self._store, self._max_steps, self._fixed_size = ops, store, max_steps, fixed_size
         self.rows = list(rows)
         self.device = store.layer(store.layers()[0])[0].device
         self.lists: dict[int, Lists] = {}
         self._suffix: dict[int, tuple[Tensor, Tensor]] = {}
         self._length = torch.tensor([store.lengths[r.prompt] for r in rows], dtype=torch.float64, device=self.device)
         self._read = torch.zeros_like(self._length)
-        self._reads = 0
+        self._global_layers: set[int] = set()
         self._step = 0
+        self._at = torch.zeros(1, dtype=torch.int64, device=self.device)
         self._regroup()
         self._select_fixed()
 
@@ -106,15 +113,26 @@ class FanoutPass:
             for group in self._moving:
                 lists.put(group.rows, group.method.select(group.states[call.layer], q[group.rows], group.budgets))
             self._read += lists.shares(self._length)
-            self._reads += 1
+            self._global_layers.add(call.layer)
             span = lists.span
         else:
             # The window reaches back from the current token over the suffix first, then over the prompt's end.
-            reach = max(0, call.window - k_suffix.shape[2])
+            reach = (call.window - 1 - self._at).clamp(min=0).int()
             span = torch.stack([torch.maximum(lists.span[:, 0], lists.span[:, 1] - reach), lists.span[:, 1]], 1)
             k_suffix, v_suffix = k_suffix[:, :, -call.window :], v_suffix[:, :, -call.window :]
+        filled = {"suffix_len": (self._at + 1).int().expand(len(self.rows))} if self._fixed_size else {}
         out = self._ops.sparse_decode(
-            q, k, v, span, lists.tokens, lists.count, k_suffix, v_suffix, scale=call.scale, softcap=call.softcap
+            q,
+            k,
+            v,
+            span,
+            lists.tokens,
+            lists.count,
+            k_suffix,
+            v_suffix,
+            scale=call.scale,
+            softcap=call.softcap,
+            **filled,
         )
         return out[:, :, None]
 
@@ -124,16 +142,23 @@ class FanoutPass:
             shape = (rows, heads, self._max_steps)
             self._suffix[call.layer] = (call.k.new_empty((*shape, dim)), call.v.new_empty((*shape, call.v.shape[-1])))
         k, v = self._suffix[call.layer]
-        k[:, :, self._step], v[:, :, self._step] = call.k[:, :, 0], call.v[:, :, 0]
-        return k[:, :, : self._step + 1], v[:, :, : self._step + 1]
+        k.index_copy_(2, self._at, call.k)
+        v.index_copy_(2, self._at, call.v)
+        end = self._max_steps if self._fixed_size else self._step + 1
+        return k[:, :, :end], v[:, :, :end]
+
+    def advance(self) -> None:
+        """Move the device's place in the suffix on by one; part of the step itself."""
+        self._at += 1
 
     def step_done(self) -> None:
-        """Say that all layers have run for this step."""
+        """Say that a step has run, all its layers and :meth:`advance`."""
         self._step += 1
 
     def densities(self) -> list[float]:
         """Measured share of prompt KV entries read per step, per row: mean over steps, global layers and KV heads."""
-        return (self._read / self._reads).tolist() if self._reads else [1.0] * len(self.rows)
+        reads = self._step * len(self._global_layers)
+        return (self._read / reads).tolist() if reads else [1.0] * len(self.rows)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Drop the rows that are done; the others go on, renumbered in the order given."""

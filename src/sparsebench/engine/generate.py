@@ -15,6 +15,7 @@ from sparsebench.engine.fanout import FanoutPass, FanoutRow
 from sparsebench.engine.ops import Ops
 from sparsebench.engine.prefill import PrefillPass, prefill
 from sparsebench.engine.rows import Answer, Job, Question
+from sparsebench.engine.step import Stepper, can_capture
 from sparsebench.engine.store import PromptStore
 
 
@@ -87,32 +88,32 @@ class Generator:
         self, store: PromptStore, rows: list[FanoutRow], live: list[_Progress], widths: list[int]
     ) -> list[list[Answer]]:
         answers: dict[tuple[int, int], Answer] = {}
-        run = FanoutPass(self._ops, store, rows, max(p.question.max_new_tok for p in live))
+        max_steps = max(p.question.max_new_tok for p in live)
+        graph = can_capture(self._model, max_steps)
+        run = FanoutPass(self._ops, store, rows, max_steps, fixed_size=graph)
         if self._cache == "compacted":
             compact(run, store)
-        tokens = [p.question.ids[-1] for p in live]
-        while live:
-            device = self._model.device
-            ids = torch.tensor(tokens, device=device)[:, None]
-            positions = torch.tensor([len(p.question.ids) - 1 + len(p.ids) for p in live], device=device)[:, None]
-            logits = self._model(input_ids=ids, position_ids=positions, use_cache=False, sparse=run).logits[:, -1]
-            tokens = logits.float().argmax(-1).tolist()
-            run.step_done()
+        stepper = Stepper(self._model, run, graph)
+        stepper.start([p.question.ids[-1] for p in live], [len(p.question.ids) - 1 for p in live])
+        done = [False] * len(live)
+        while not all(done):
+            tokens = stepper.step()
             self.steps += 1
-            going = []
             densities: list[float] | None = None
             for i, (row, token) in enumerate(zip(live, tokens, strict=True)):
+                if done[i]:
+                    continue
                 row.ids.append(token)
                 reason, text = self._ended(row)
                 if reason is None:
-                    going.append(i)
                     continue
                 densities = run.densities() if densities is None else densities
                 answers[row.job, row.place] = Answer(text, tuple(row.ids), reason, row.prefill_density, densities[i])
-            if len(going) < len(live):
-                live, tokens = [live[i] for i in going], [tokens[i] for i in going]
-                if live:
-                    run.keep(going)
+                done[i] = True
+            going = [i for i, ended in enumerate(done) if not ended]
+            if going and stepper.worth_dropping(len(live) - len(going)):
+                live, done = [live[i] for i in going], [False] * len(going)
+                stepper.keep(going)
         return [[answers[job, place] for place in range(width)] for job, width in enumerate(widths)]
 
     def _ended(self, row: _Progress) -> tuple[str | None, str]:

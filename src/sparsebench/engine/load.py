@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils.logging import disable_progress_bar
 
 from sparsebench.engine.attention import patch
 from sparsebench.errors import UserError
@@ -47,6 +48,7 @@ def load(folder: Path, dtype: DType, device: torch.device) -> Loaded:
     Raises ``UserError`` when the folder holds no decoder-only model that transformers can route through its attention
     interface.
     """
+    disable_progress_bar()  # a log is read later, by lines
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=pick_dtype(dtype, device), local_files_only=True)
