@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from sparsebench.errors import UserError
+from sparsebench.kernels.page_tokens_ref import page_bounds
 from sparsebench.methods.ada_snapkv import AdaSnapKV, SharedVotes
 from sparsebench.methods.base import Layer
 from sparsebench.methods.oracle import OracleDecode
@@ -105,7 +106,8 @@ def test_ada_snapkv_without_a_prefix_before_the_window() -> None:
 def test_quest_bounds_lie_above_every_logit_of_the_page(S: int, softcap: float | None) -> None:
     k, q, layer = randn(2, S, 24, seed=1), randn(5, 6, 24, seed=2), Layer(0, 0.2, softcap)
     method = Quest()
-    bounds = method.bounds(method.prepare(k, q[:0, :, 0], layer), q)
+    state = method.prepare(k, q[:0, :, 0], layer)
+    bounds = page_bounds(q, state.lowest, state.highest, layer.scale, softcap)
     logits = torch.einsum("rghd,gsd->rghs", q.view(5, 2, 3, 24), k) * 0.2
     if softcap is not None:
         logits = softcap * torch.tanh(logits / softcap)
@@ -120,7 +122,9 @@ def test_quest_bound_by_hand() -> None:
     # least (-1, 0), greatest (2, 3), query (1, -2): 1 * 2 + -2 * 0 = 2
     k = torch.tensor([[[-1.0, 3.0], [2.0, 0.0]]])
     method = Quest()
-    assert method.bounds(method.prepare(k, k[:, :0], LAYER), torch.tensor([[[1.0, -2.0]]])).tolist() == [[[[2.0]]]]
+    state = method.prepare(k, k[:, :0], LAYER)
+    q = torch.tensor([[[1.0, -2.0]]])
+    assert page_bounds(q, state.lowest, state.highest, LAYER.scale).tolist() == [[[[2.0]]]]
 
 
 def test_quest_reads_the_page_that_answers_and_the_last() -> None:
@@ -131,6 +135,17 @@ def test_quest_reads_the_page_that_answers_and_the_last() -> None:
     picked = method.select(method.prepare(k, k[:, :0], LAYER), torch.ones(1, 2, 8), [0.2])
     (row,) = valid_lists(picked.tokens, picked.count)
     assert sorted(row) == [*range(32, 48), *range(96, 100)]
+
+
+def test_quest_reads_a_page_that_one_query_head_of_the_group_needs() -> None:
+    k = 0.1 * randn(1, 96, 8, seed=1)
+    k[0, 37, 0] = 5.0
+    q = torch.zeros(1, 3, 8)
+    q[0, 2, 0] = 2.0  # the other two heads are indifferent
+    method = Quest()
+    picked = method.select(method.prepare(k, k[:, :0], LAYER), q, [0.34])
+    (row,) = valid_lists(picked.tokens, picked.count)
+    assert set(range(32, 48)) <= set(row) and len(row) == 32
 
 
 def test_oracle_reads_the_heaviest_tokens_of_the_group() -> None:
@@ -162,3 +177,12 @@ def test_parameters_are_checked() -> None:
     ):
         with pytest.raises(UserError, match=message):
             wrong()
+
+
+def test_random_draws_by_seed_and_layer() -> None:
+    k, method = torch.zeros(2, 100, 4), RandomDecode()
+    one, again, other_seed, other_layer = (
+        method.prepare(k, k[:, :0], Layer(index, 1.0, seeds=(seed,))).tolist()
+        for index, seed in ((0, 7), (0, 7), (0, 8), (1, 7))
+    )
+    assert one == again and one != other_seed and one != other_layer

@@ -8,6 +8,13 @@ from torch import Tensor
 from sparsebench.kernels.softcap import capped
 
 
+def page_bounds(q: Tensor, lowest: Tensor, highest: Tensor, scale: float, softcap: float | None = None) -> Tensor:
+    """Upper bounds of the logits of each page, float32 [R, G, H // G, P], for queries [R, H, D]."""
+    grouped = q.float().unflatten(1, (lowest.shape[0], -1))
+    greatest = grouped.clamp(min=0) @ highest.float().transpose(1, 2)
+    return capped((greatest + grouped.clamp(max=0) @ lowest.float().transpose(1, 2)) * scale, softcap)
+
+
 def page_tokens(
     q: Tensor,
     lowest: Tensor,
@@ -43,12 +50,8 @@ def page_tokens(
     int32 [R, G, n] with n = tokens of the last page + width * page: the last page's tokens, then those of the chosen
     pages. Valid are the first ``tokens of the last page + pages * page`` of each row.
     """
-    (R, H, _), (G, P, _) = q.shape, lowest.shape
-    grouped = q.float().unflatten(1, (G, H // G))
-    bound = grouped.clamp(min=0) @ highest.float().transpose(1, 2) + grouped.clamp(max=0) @ lowest.float().transpose(
-        1, 2
-    )
-    scores = capped(bound * scale, softcap).softmax(-1).sum(2)
+    R, (G, P, _) = q.shape[0], lowest.shape
+    scores = page_bounds(q, lowest, highest, scale, softcap).softmax(-1).sum(2)
     best = scores[..., : P - 1].topk(width, dim=-1).indices.int()
     within = torch.arange(page, dtype=torch.int32, device=q.device)
     ending = torch.arange((P - 1) * page, length, dtype=torch.int32, device=q.device).expand(R, G, -1)

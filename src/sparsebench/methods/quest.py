@@ -17,7 +17,7 @@ from sparsebench.selection import TokenSelection
 
 @dataclass(frozen=True)
 class PageBounds:
-    """State: length of the prompt, and least and greatest key of each page and channel, [G, P, D] in the keys' dtype."""
+    """State: the prompt's length, and least and greatest key of each page and channel, [G, P, D] in the keys' dtype."""
 
     length: int
     lowest: Tensor
