@@ -1,7 +1,8 @@
 """One colour, dash and shape per method, the same in every chart.
 
 Colours are Okabe and Ito's (https://jfly.uni-koeln.de/color/), safe for the common colour-vision deficiencies, then
-Paul Tol's muted set for further methods; shapes repeat the distinction for print. Dense is black, controls are dashed grey.
+Paul Tol's muted set for further methods; shapes repeat the distinction for print. Dense is black, controls are
+dashed grey.
 """
 
 from __future__ import annotations
