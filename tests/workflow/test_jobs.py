@@ -1,0 +1,70 @@
+"""What Snakemake would run, and what it refuses before it runs anything."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from tests.workflow.study import Study, jobs
+
+
+def test_jobs_of_a_fresh_study(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    study = Study.of(tmp_path, tiny_llama_dir)
+    study.config["lengths"] = [384, 512]
+    planned = jobs(study.run("--dry-run"))
+    # 2 lengths; dense and block_sparse prefill at each; samples are shared between the two
+    assert {rule: planned[rule] for rule in ("fetch_model", "synthesise_task", "infer_cell", "score_cell")} == {
+        "fetch_model": 1,
+        "synthesise_task": 2,
+        "infer_cell": 4,
+        "score_cell": 4,
+    }
+    assert planned["accuracy"] == planned["frontier"] == planned["overview"] == planned["all"] == 1
+    assert planned["draw_chart"] >= 2
+
+
+def test_models_of_one_tokenizer_share_their_samples(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    study = Study.of(tmp_path, tiny_llama_dir)
+    study.config["models"]["twin"] = {"path": str(tiny_llama_dir), "tokenizer": "tiny"}
+    planned = jobs(study.run("--dry-run"))
+    assert (planned["fetch_model"], planned["synthesise_task"], planned["infer_cell"]) == (2, 1, 4)
+
+
+def test_cells_beyond_the_model_are_dropped_and_named(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    study = Study.of(tmp_path, tiny_llama_dir)
+    study.config["lengths"] = [384, 8192]
+    said = study.run("--dry-run")
+    assert "dropped tiny / dense / niah / 8192: tiny takes 1024 tokens" in said
+    assert jobs(said)["infer_cell"] == 2
+
+
+def test_mistakes_are_told_together_before_any_job(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    study = Study.of(tmp_path, tiny_llama_dir)
+    study.config["tasks"] = {"ruler_naih": None}
+    study.config["decode"] = {"quest": {"sparsity": [1.5]}, "snapkw": None}
+    said = study.run(fails=True)
+    for part in ("did you mean 'ruler_niah'", "decode.quest.sparsity.0: 1.5", "did you mean 'snapkv'"):
+        assert part in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_missing_model_is_told_by_its_job(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    study = Study.of(tmp_path / "study", tiny_llama_dir)
+    study.config["models"]["tiny"]["path"] = str(tmp_path / "gone")
+    study.run("results/models/tiny/model.json", fails=True)
+    assert "models.tiny.path: no folder" in study.logs()
+    assert "Traceback" not in study.logs()
+
+
+def test_five_thousand_jobs_are_planned_in_seconds(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    study = Study.of(tmp_path, tiny_llama_dir)
+    study.config["models"] = {f"m{i}": {"hub": f"org/model-{i}"} for i in range(10)}
+    study.config["lengths"] = [1024 * (i + 1) for i in range(25)]
+    study.config["prefill"] = {f"b{i}": {"method": "block_sparse"} for i in range(8)}
+    start = time.monotonic()
+    planned = jobs(study.run("--dry-run", "--quiet", "rules"))
+    took = time.monotonic() - start
+    assert planned["infer_cell"] == planned["score_cell"] == 10 * 25 * 9
+    assert sum(planned.values()) > 4700
+    assert took < 60, f"{took:.1f} s"  # about 10 s on a free machine; the bound is loose for busy ones

@@ -1,0 +1,107 @@
+"""Only what is missing is computed: every change is followed by a real run, and the log of its jobs counts rows."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pyarrow.feather as feather
+
+from tests.workflow.study import METHOD, SCORES, Study, jobs
+
+# dense prefill: dense, quest at one sparsity and `mine` at two, 3 samples each
+ROWS = 3 * 4
+
+
+def test_first_run_computes_every_row(finished: Study) -> None:
+    assert finished.rows() == (ROWS, 0)
+    assert finished.rows("block_sparse") == (3, 0)
+    scores = feather.read_table(finished.folder / SCORES)
+    assert scores.num_rows == ROWS + 3
+    assert set(scores["decode"].to_pylist()) == {"dense", "quest", "mine"}
+
+
+def test_second_run_has_nothing_to_do(study: Study) -> None:
+    assert jobs(study.run(SCORES)) == {}
+
+
+def test_touching_files_recomputes_nothing(study: Study) -> None:
+    (study.folder / "mine.py").touch()
+    (study.folder / "results/samples/tiny/niah/384.arrow").touch()
+    assert jobs(study.run(SCORES)) == {}
+
+
+def test_a_new_sparsity_computes_its_rows_alone(study: Study) -> None:
+    study.config["decode"]["quest"]["sparsity"].append(0.8)
+    planned = jobs(study.run(SCORES))
+    assert planned["infer_cell"] == planned["score_cell"] == 1
+    assert study.rows() == (3, ROWS)
+
+
+def test_more_samples_keep_those_there_are(study: Study) -> None:
+    study.config["samples"] = 5
+    study.run(SCORES)
+    assert study.rows() == (2 * 4, ROWS)
+    assert study.rows("block_sparse") == (2, 3)
+
+
+def test_a_new_method_computes_its_rows_alone(study: Study) -> None:
+    study.config["decode"]["snapkv"] = {"sparsity": [0.9]}
+    study.run(SCORES)
+    assert study.rows() == (3, ROWS)
+
+
+def test_a_new_length_leaves_the_others_alone(study: Study) -> None:
+    study.config["lengths"].append(512)
+    planned = jobs(study.run(SCORES))
+    assert (planned["synthesise_task"], planned["infer_cell"]) == (1, 2)
+    assert study.rows(length=512) == (ROWS, 0)
+
+
+def test_editing_a_method_recomputes_its_rows_alone(study: Study) -> None:
+    with (study.folder / "mine.py").open("a") as file:
+        file.write("\n# thought better of it\n")
+    planned = jobs(study.run(SCORES))
+    assert planned["infer_cell"] == 1
+    assert study.rows() == (3 * 2, 3 * 2)
+
+
+def test_taking_a_method_out_computes_nothing(study: Study) -> None:
+    del study.config["decode"]["mine"]
+    study.run(SCORES)
+    assert study.rows() == (0, 3 * 2)
+    assert feather.read_table(study.folder / SCORES).num_rows == 3 * 2 + 3
+
+
+def test_a_killed_run_resumes_where_it_was(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    study = Study.of(tmp_path, tiny_llama_dir)
+    study.config["prefill"] = {}
+    study.config["samples"] = 6
+    (study.folder / "mine.py").write_text(METHOD.format(pause=1))
+    predictions = "results/predictions/tiny/dense/niah/384.arrow"
+    journal = study.folder / "results/journal/tiny/dense/niah/384.jsonl"
+    running = subprocess.Popen(
+        study.command(predictions),
+        env=study.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        until = time.monotonic() + 200
+        while not (journal.is_file() and journal.read_text().count("\n") >= 4):
+            assert running.poll() is None and time.monotonic() < until, study.logs()
+            time.sleep(0.05)
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+    assert not (study.folder / predictions).exists()
+
+    study.run("--unlock")
+    study.run(predictions, "--rerun-incomplete")
+    computed, reused = study.rows()
+    assert computed + reused == 6 * 4
+    assert 4 <= reused < 6 * 4
