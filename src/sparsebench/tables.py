@@ -185,3 +185,38 @@ FRONTIER = pa.schema(
         _field("member_probability", _float, "share of bootstrap draws of the samples in which it is a member"),
     ]
 )
+
+EFFECTS = pa.schema(
+    [
+        _field("model", _text, "model as named in the config"),
+        _field("task", _text, "task as named in the config"),
+        _field("length_tok", _int, "prompt length asked for", "tokens"),
+        *_CONFIGURATION,
+        _field("n_pairs", _int, "samples that this configuration and dense share", "samples"),
+        _field("difference", _float, "mean of sparse minus dense over the pairs"),
+        *_interval("difference", "paired difference to dense"),
+        _field("lost", _float, "share of pairs in which sparse scores less"),
+        _field("won", _float, "share of pairs in which sparse scores more"),
+        _maybe("effect_size", _float, "mean difference in standard deviations of the differences (Cohen's d_z)"),
+        _field("p", _float, "paired permutation test, two-sided: the difference under random signs is as large"),
+        _maybe("p_holm", _float, "p adjusted by Holm over the model's configurations, tasks and lengths with signal"),
+    ]
+)
+
+TOLERANCE = pa.schema(
+    [
+        _field("model", _text, "model as named in the config"),
+        _field("task", _text, "task as named in the config"),
+        _field("length_tok", _int, "prompt length asked for", "tokens"),
+        _field("phase", _text, "prefill, decode or both: where attention is sparse"),
+        _field("method", _text, "the sparse method; both phases: 'prefill@sparsity + decode'"),
+        _field("control", pa.bool_(), "oracle or random: a bound to compare with, not a method to choose"),
+        _field("share", _float, "share of dense that must be kept"),
+        _maybe("tolerance", _float, "highest sparsity up to which the lower end of the share kept stays above share"),
+        _maybe("kept", _float, "share of dense kept there"),
+        *_interval("kept", "share kept, dense taken as known"),
+        _maybe("next_sparsity", _float, "lowest sparsity run at which it does not hold"),
+        _field("n", _int, "fewest samples scored at any of its sparsities", "samples"),
+        _field("worst", pa.bool_(), "the task of this model, length and method that tolerates least"),
+    ]
+)

@@ -1,0 +1,113 @@
+"""The effects table: how sure it is that a configuration differs from dense, and by how much."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+from scipy import stats
+
+from sparsebench.stats.accuracy import CELL
+from sparsebench.stats.configuration import DENSE, NAMED
+from sparsebench.stats.pairing import Scored
+from sparsebench.tables import EFFECTS
+
+PERMUTATIONS = 9999
+SAME = 1e-12  # differences of scores below this are rounding
+Array = npt.NDArray[np.float64]
+
+
+def permutation_p(gaps: Sequence[Array], permutations: int = PERMUTATIONS, seed: int = 0) -> Array:
+    """Two-sided p of the mean of paired differences under random signs, one per list of differences.
+
+    Pairs without a difference carry nothing: a sign does not change them. Where all others are equally large, as with
+    right-or-wrong scores, the test is the exact sign (McNemar) test. Else it is exact up to ``permutations`` patterns
+    of signs, and drawn beyond: p is then no smaller than 2 / (``permutations`` + 1).
+
+    Parameters
+    ----------
+    gaps
+        Differences of each line; without any difference p is 1, with a single one too.
+    """
+    found = np.ones(len(gaps))
+    uneven: dict[int, list[int]] = {}
+    changed = [d[np.abs(d) > SAME] for d in gaps]
+    for i, d in enumerate(changed):
+        if len(d) and np.ptp(np.abs(d)) < SAME:
+            found[i] = stats.binomtest(int((d > 0).sum()), len(d)).pvalue
+        elif len(d):
+            uneven.setdefault(len(d), []).append(i)
+    for rows in uneven.values():
+        d = np.stack([changed[i] for i in rows])
+        found[rows] = stats.permutation_test(
+            (d,),
+            lambda x, axis: np.mean(x, axis=axis),
+            permutation_type="samples",
+            vectorized=True,
+            n_resamples=permutations,
+            axis=-1,
+            batch=max(1, 2_000_000 // d.size),  # bounds memory at about 16 MB
+            rng=np.random.default_rng(seed),
+        ).pvalue
+    return found
+
+
+def holm(p: npt.ArrayLike) -> Array:
+    """Adjusted p-values that hold for all tests together, whatever their dependence.
+
+    Source: Holm 1979, doi:10.2307/4615733.
+    """
+    p = np.asarray(p, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    adjusted = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    found = np.empty_like(p)
+    found[order] = np.minimum(adjusted, 1.0)
+    return found
+
+
+def effect_size(d: npt.ArrayLike) -> float | None:
+    """Cohen's d_z of paired differences: mean over standard deviation; ``None`` when they do not vary."""
+    d = np.asarray(d, dtype=np.float64)
+    if len(d) < 2 or np.ptp(d) < SAME:
+        return None
+    return float(d.mean() / d.std(ddof=1))
+
+
+def effects_table(accuracy: pa.Table) -> pa.Table:
+    """Test every sparse configuration against dense, sample by sample (``ACCURACY`` to ``EFFECTS``).
+
+    - Configurations that share no sample with dense have no line.
+    - Holm's family is all that a reader of one model's results compares: its methods, sparsities, tasks and lengths.
+      Controls and tasks without signal stand outside of it: they have ``p`` and no ``p_holm``.
+    """
+    frame = pl.DataFrame(pl.from_arrow(accuracy))
+    dense = {
+        tuple(row[c] for c in CELL): Scored.of(row["samples"], row["scores"])
+        for row in frame.filter(pl.col("phase") == DENSE).to_dicts()
+    }
+    lines = frame.filter((pl.col("phase") != DENSE) & (pl.col("n_pairs") > 0))
+    if not lines.height:
+        return EFFECTS.empty_table()
+    gaps = []
+    for row in lines.select(*CELL, "samples", "scores").to_dicts():
+        mine, reference = Scored.of(row["samples"], row["scores"]).paired(dense[tuple(row[c] for c in CELL)])
+        gaps.append(mine - reference)
+    tested = lines.with_columns(
+        pl.Series("lost", [float((d < 0).mean()) for d in gaps]),
+        pl.Series("won", [float((d > 0).mean()) for d in gaps]),
+        pl.Series("effect_size", [effect_size(d) for d in gaps], pl.Float64),
+        pl.Series("p", permutation_p(gaps)),
+    )
+    family = pl.col("signal") & ~pl.col("control")
+    adjusted = (
+        tested.with_row_index("at")
+        .filter(family)
+        .group_by("model")
+        .agg("at", pl.col("p").map_batches(lambda p: pl.Series(holm(p)), return_dtype=pl.Float64).alias("p_holm"))
+        .explode("at", "p_holm")
+    )
+    table = tested.with_row_index("at").join(adjusted.select("at", "p_holm"), on="at", how="left")
+    return table.sort([*CELL, *NAMED]).select(EFFECTS.names).to_arrow().cast(EFFECTS)

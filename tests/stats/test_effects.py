@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy import stats
+
+from sparsebench.stats.accuracy import accuracy_table
+from sparsebench.stats.effects import effect_size, effects_table, holm, permutation_p
+from sparsebench.tables import EFFECTS
+from tests.stats.synthetic import scores_table
+
+
+@pytest.fixture(scope="module")
+def effects() -> pl.DataFrame:
+    return pl.DataFrame(pl.from_arrow(effects_table(accuracy_table(scores_table(40)))))
+
+
+def test_holm_by_hand() -> None:
+    # Sorted: 0.005 * 4, 0.01 * 3, 0.03 * 2, 0.04 * 1, then never below the one before.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]).tolist() == [1.0, 1.0]
+
+
+def test_right_or_wrong_scores_get_the_exact_sign_test() -> None:
+    six_lost = np.array([-1.0] * 6 + [0.0] * 30)
+    two_of_ten_won = np.array([-1.0] * 8 + [1.0] * 2)
+    # 2 / 2^6, and 2 * (1 + 10 + 45) / 2^10
+    assert permutation_p([six_lost, two_of_ten_won]) == pytest.approx([0.03125, 0.109375])
+
+
+def test_uneven_scores_agree_with_all_sign_patterns() -> None:
+    d = np.array([0.3, -0.1, 0.25, 0.4, -0.05, 0.15, 0.2])
+    sums = np.array([np.dot(signs, d) for signs in product((-1, 1), repeat=len(d))])
+    assert permutation_p([d])[0] == pytest.approx((np.abs(sums) >= abs(d.sum()) - 1e-12).mean())
+
+
+def test_many_uneven_scores_agree_with_the_t_test() -> None:
+    d = np.random.default_rng(3).normal(0.1, 0.4, 60)
+    assert permutation_p([d])[0] == pytest.approx(stats.ttest_1samp(d, 0).pvalue, abs=0.02)
+
+
+def test_nothing_to_see_in_ties_and_single_pairs() -> None:
+    assert permutation_p([np.zeros(20), np.array([-1.0]), np.array([0.3])]).tolist() == [1.0, 1.0, 1.0]
+
+
+def test_effect_size_is_unknown_where_differences_do_not_vary() -> None:
+    assert effect_size([0.0, 0.0]) is None
+    assert effect_size([-1.0]) is None
+    # mean -0.5, standard deviation sqrt(1/3)
+    assert effect_size([-1.0, -1.0, 0.0, 0.0]) == pytest.approx(-0.5 / np.sqrt(1 / 3))
+
+
+def test_table_finds_the_known_losers_and_spares_the_rest(effects: pl.DataFrame) -> None:
+    assert effects_table(accuracy_table(scores_table(4))).schema.equals(EFFECTS, check_metadata=True)
+    loser = effects.filter(pl.col("method") == "block_sparse", pl.col("sparsity") == 0.95, pl.col("task") != "vt")
+    assert (loser["p_holm"] < 0.001).all()
+    assert (loser["effect_size"] < -0.8).all()
+    same = effects.filter(pl.col("method") == "quest", pl.col("sparsity") == 0.5)
+    assert same["p"].to_list() == [1.0] * same.height
+    # The synthetic sparse rows are right only where dense is.
+    assert (effects["won"] == 0).all()
+    assert effects["lost"].to_list() == pytest.approx((-effects["difference"]).to_list())
+
+
+def test_controls_and_tasks_without_signal_are_outside_of_the_family(effects: pl.DataFrame) -> None:
+    outside = effects.filter(pl.col("control") | (pl.col("task") == "vt"))
+    assert outside["p_holm"].null_count() == outside.height
+    inside = effects.filter(~pl.col("control"), pl.col("task") != "vt")
+    assert inside["p_holm"].null_count() == 0
+    assert inside["p_holm"].to_list() == pytest.approx(holm(inside["p"].to_numpy()).tolist())
+
+
+def test_no_dense_no_line() -> None:
+    frame = pl.DataFrame(pl.from_arrow(scores_table(4)))
+    sparse = frame.filter((pl.col("prefill") != "dense") | (pl.col("decode") != "dense"))
+    assert effects_table(accuracy_table(sparse.to_arrow())).num_rows == 0
