@@ -16,7 +16,7 @@ from torch import Tensor
 from sparsebench.kernels.checks import check_device, check_heads, check_lists, tile_pow2
 from sparsebench.kernels.top_entries import MOST, ordered, places
 
-TILE = 64
+TILE = 32
 
 
 @triton.jit
@@ -38,9 +38,10 @@ def _bounds(
     low = tl.load(lowest + at, mask=seen, other=0.0)
     q_at = q + r * q_r + (g * REP + heads[:, None]) * q_h + cols[None, :]
     query = tl.load(q_at, mask=(heads[:, None] < REP) & (cols[None, :] < D), other=0.0)
-    zero = tl.zeros_like(query)
-    bound = tl.dot(tl.maximum(query, zero), tl.trans(high), input_precision=PRECISION)
-    bound = tl.dot(tl.minimum(query, zero), tl.trans(low), bound, input_precision=PRECISION) * scale
+    positive = tl.maximum(query, 0.0).to(query.dtype)
+    negative = tl.minimum(query, 0.0).to(query.dtype)
+    bound = tl.dot(positive, tl.trans(high), input_precision=PRECISION)
+    bound = tl.dot(negative, tl.trans(low), bound, input_precision=PRECISION) * scale
     if CAP:
         bound = cap * (1.0 - 2.0 / (tl.exp2(bound * (2.8853900817779268 / cap)) + 1.0))
     bound = bound * 1.4426950408889634
@@ -78,9 +79,9 @@ def _page_tokens(
     last = (P - 1) * PAGE
     step = tl.arange(0, STEP)
     for j in tl.range(0, n, STEP):
-        place = j + step - (length - last)
-        token = tl.load(chosen + pair * width + place // PAGE, mask=(place >= 0) & (place < number * PAGE), other=0)
-        token = tl.where(place < 0, last + j + step, token * PAGE + place % PAGE)
+        offset = j + step - (length - last)
+        token = tl.load(chosen + pair * width + offset // PAGE, mask=(offset >= 0) & (offset < number * PAGE), other=0)
+        token = tl.where(offset < 0, last + j + step, token * PAGE + offset % PAGE)
         tl.store(tokens + pair * n + j + step, token, mask=(j + step) < n)
 
 

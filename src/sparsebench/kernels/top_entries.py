@@ -28,8 +28,8 @@ def ordered(x):
 def threshold(ranks, count):
     """Greatest int32 t such that at least ``count`` of at most 32768 ``ranks`` are >= t: exact, two bits a step."""
     least = tl.full([], -2147483648, tl.int64)
-    for step in tl.static_range(16):
-        unit: tl.constexpr = 1 << (30 - 2 * step)
+    for step in range(16):
+        unit = tl.full([], 1, tl.int64) << (30 - 2 * step)
         one = ranks >= (least + unit).to(tl.int32)
         two = ranks >= (least + 2 * unit).to(tl.int32)
         three = ranks >= (least + 3 * unit).to(tl.int32)
