@@ -12,7 +12,7 @@ import polars as pl
 from sparsebench.charts.palette import Look, looks
 
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
-PAGE_WIDTH = 880  # room for panels at laptop width, beside row labels and legend
+PAGE_WIDTH = 1060  # room for panels at laptop width, beside the vertical axis
 
 
 def config() -> dict[str, Any]:
@@ -98,7 +98,7 @@ def length_label(column: str = "length_tok") -> pl.Expr:
     return pl.col(column).map_elements(lambda n: f"{n:,} tokens", return_dtype=pl.String)
 
 
-def panel_width(columns: int, least: int = 150, most: int = 330) -> int:
+def panel_width(columns: int, least: int = 150, most: int = 500) -> int:
     """Width in pixels of each of ``columns`` panels side by side."""
     return int(min(most, max(least, PAGE_WIDTH / max(columns, 1) - 20)))
 

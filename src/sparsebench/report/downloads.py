@@ -22,13 +22,13 @@ class Download:
     uri: str | None
 
 
-def downloads(folder: Path, names: tuple[str, ...]) -> list[Download]:
-    """Arrow and CSV forms of the tables in ``folder``; CSV leaves out columns that hold lists."""
+def downloads(folder: Path) -> list[Download]:
+    """Arrow and CSV forms of every table in ``folder``, by name; CSV leaves out columns that hold lists."""
     found: list[Download] = []
-    for name in names:
-        arrow = (folder / f"{name}.arrow").read_bytes()
-        found.append(_download(f"{name}.arrow", arrow, "application/vnd.apache.arrow.file"))
-        frame = pl.DataFrame(pl.from_arrow(feather.read_table(str(folder / f"{name}.arrow"), memory_map=False)))
+    for path in sorted(folder.glob("*.arrow")):
+        name = path.stem
+        found.append(_download(path.name, path.read_bytes(), "application/vnd.apache.arrow.file"))
+        frame = pl.DataFrame(pl.from_arrow(feather.read_table(str(path), memory_map=False)))
         flat = frame.select(c for c, kind in frame.schema.items() if not isinstance(kind, pl.List))
         found.append(_download(f"{name}.csv", flat.write_csv().encode(), "text/csv"))
     return found

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from sparsebench.report.phrases import Row, accuracy, bounds, kept, linked, listed, name, plural, share
 from sparsebench.stats.configuration import DENSE
 
-# A method tolerates a sparsity when it keeps this share of dense, by the lower end of its interval.
+# A method tolerates a sparsity when it keeps this share of dense, there and at every lower sparsity run.
 TOLERATED = 0.95
 FEW_SAMPLES = 20
 PHASES = {"prefill": "Sparse prefill", "decode": "Sparse decode", "both": "Sparse prefill and decode"}
@@ -51,7 +51,7 @@ def _sentences(rows: list[Row]) -> Iterator[Markup]:
     if methods:
         top = max(r["sparsity"] for r in methods)
         yield _ranking([r for r in methods if r["sparsity"] == top])
-        yield _tolerance(methods)
+        yield from _tolerance(methods, next((r for r in rows if r["method"] == DENSE), None))
     yield from _controls(rows, methods)
     members = sorted((r for r in rows if r["member"]), key=lambda r: (r["cost"], r["method"]))
     if members:
@@ -79,15 +79,30 @@ def _ranking(rows: list[Row]) -> Markup:
     )
 
 
-def _tolerance(rows: list[Row]) -> Markup:
-    parts = []
-    for method in sorted({r["method"] for r in rows}):
-        held = [r for r in rows if r["method"] == method and r["kept_low"] >= TOLERATED]
-        best = max(held, key=lambda r: r["sparsity"], default=None)
-        level = linked(f"{best['sparsity']:g}", best) if best is not None else Markup("none")
-        parts.append(Markup("<b>{}</b> {}").format(method, level))
-    text = f"Highest sparsity run that keeps at least {TOLERATED:.0%} of dense, by the lower end of the interval: "
-    return Markup("{}{}.").format(text, listed(parts))
+def _tolerance(rows: list[Row], dense: Row | None) -> Iterator[Markup]:
+    for key, by in (("kept_low", "by the lower end of the interval"), ("kept", "by the mean alone")):
+        parts = []
+        for method in sorted({r["method"] for r in rows}):
+            held = _held([r for r in rows if r["method"] == method], key)
+            level = linked(f"{held['sparsity']:g}", held) if held is not None else Markup("none")
+            parts.append(Markup("<b>{}</b> {}").format(method, level))
+        text = f"Highest sparsity up to which at least {TOLERATED:.0%} of dense is kept, {by}: "
+        yield Markup("{}{}.").format(text, listed(parts))
+    if dense is not None and dense["kept_low"] is not None and dense["kept_low"] < TOLERATED:
+        yield Markup(
+            "With n = {} even dense, compared with itself, is sure to keep only {}: more samples are needed before any "
+            "method can be shown to keep {}."
+        ).format(f"{dense['n']:,}", linked(share(dense["kept_low"]), dense), f"{TOLERATED:.0%}")
+
+
+def _held(rows: list[Row], key: str) -> Row | None:
+    """The highest sparsity at which, as at all lower ones run, ``key`` reaches the share to be kept."""
+    best = None
+    for row in sorted(rows, key=lambda r: r["sparsity"]):
+        if row[key] < TOLERATED:
+            break
+        best = row
+    return best
 
 
 def _controls(rows: list[Row], methods: list[Row]) -> Iterator[Markup]:

@@ -26,11 +26,10 @@ from sparsebench.stats.configuration import DENSE
 
 log = logging.getLogger("sparsebench")
 
-TABLES = ("accuracy", "frontier", "scores", "predictions")
 # Beyond this the table by task is for the download alone: a browser would take seconds to lay it out.
 SHOWN_ROWS = 3000
 # Charts in the order of the questions that they answer; those not named here follow by name.
-FIRST_CHARTS = ("pareto", "accuracy_vs_sparsity", "gap_to_oracle", "density_check")
+FIRST_CHARTS = ("pareto", "accuracy_vs_sparsity", "tolerance", "gap_to_oracle")
 
 
 def write_overview(tables_dir: Path, config_json: str, output: Path) -> None:
@@ -39,7 +38,7 @@ def write_overview(tables_dir: Path, config_json: str, output: Path) -> None:
     Parameters
     ----------
     tables_dir
-        Folder with the tables ``accuracy``, ``frontier``, ``scores`` and ``predictions`` (``.arrow``).
+        Folder with ``accuracy.arrow`` and ``frontier.arrow``; every ``.arrow`` file in it is offered for download.
     config_json
         The resolved config.
     output
@@ -87,7 +86,7 @@ def _content(tables: Tables, folder: Path, config_json: str) -> dict[str, Any]:
         "accuracy": rows if len(rows) <= SHOWN_ROWS else None,
         "accuracy_rows": len(rows),
         "methods": methods_run(parse_config(config)),
-        "downloads": downloads(folder, TABLES),
+        "downloads": downloads(folder),
         "config": yaml.safe_dump(config, sort_keys=False, default_flow_style=None, width=100),
         "versions": json.loads(metadata.get(b"versions", b"{}")),
         "devices": metadata.get(b"devices", b"").decode() or "not recorded",

@@ -87,5 +87,5 @@ def _panels(model: str, phase: str, lines: pl.DataFrame, every: list[str], shown
         base.mark_line(strokeWidth=1.4).encode(y=y, strokeDash=look["strokeDash"], **flat),
         base.mark_point(filled=True, size=55).encode(y=y, shape=look["shape"], **flat, tooltip=tips),
         data=frame,
-    ).properties(width=panel_width(len(lengths), most=330), height=170)
+    ).properties(width=panel_width(len(lengths)), height=170)
     return layers.facet(column=alt.Column("length:N", sort=lengths, title=None), title=phase_title(model, phase))

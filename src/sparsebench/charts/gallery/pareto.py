@@ -85,5 +85,5 @@ def _panels(model: str, phase: str, lines: pl.DataFrame, every: list[str], shown
         .mark_point(filled=True, size=190)
         .encode(y=y, shape=look["shape"], **flat, tooltip=tips),
         data=frame,
-    ).properties(width=panel_width(len(lengths), most=420), height=240)
+    ).properties(width=panel_width(len(lengths)), height=240)
     return layers.facet(column=alt.Column("length:N", sort=lengths, title=None), title=phase_title(model, phase))

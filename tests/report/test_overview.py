@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import re
+from pathlib import Path
+
+import polars as pl
+import pyarrow.feather as feather
+import pytest
+
+from sparsebench.errors import UserError
+from sparsebench.report.overview import write_overview
+from sparsebench.stats.accuracy import accuracy_table
+from sparsebench.stats.frontier import frontier_table
+from sparsebench.tables import write_table
+from tests.stats.synthetic import scores_table
+
+CONFIG = {
+    "models": {"tiny-135m": {"path": "models/tiny"}},
+    "tasks": {"niah_hex": {"task": "ruler_niah"}},
+    "lengths": [1024],
+    "samples": 20,
+    "sparsity": [0.5],
+    "prefill": {"vertical_slash": None, "oracle": None},
+    "decode": {"quest": None, "snapkv": None},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tables")
+    scores = scores_table(20)
+    accuracy = accuracy_table(scores)
+    stamp = {"versions": json.dumps({"torch": "2.13.0"}), "devices": "a <named> device"}
+    for name, table in {"scores": scores, "accuracy": accuracy, "frontier": frontier_table(accuracy)}.items():
+        write_table(table, folder / f"{name}.arrow", stamp)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path) -> str:
+    output = folder.parent / "page" / "overview.html"
+    write_overview(folder, json.dumps(CONFIG), output)
+    assert [p.name for p in output.parent.iterdir()] == ["overview.html"]
+    return output.read_text(encoding="utf-8")
+
+
+def test_needs_no_network(page: str) -> None:
+    # Links to papers may lead away; nothing that the page loads may.
+    assert not re.search(r"<(?:script|link|img|iframe)[^>]+(?:src|href)=[\"']?(?:https?:)?//", page)
+    assert "@import" not in page
+
+
+def test_library_is_there_once(page: str) -> None:
+    assert page.count("window.vegaEmbed") <= 2
+    assert len(page) < 8 * 2**20
+
+
+def test_every_chart_has_a_spec_and_a_caption(page: str) -> None:
+    from sparsebench.charts.registry import chart_names, load_chart
+
+    for name in chart_names():
+        spec = re.search(rf'<script type="application/json" id="spec-{name}">(.*?)</script>', page, re.S)
+        assert spec is not None
+        assert "$schema" in json.loads(spec[1])
+        assert load_chart(name).CAPTION[:60] in html.unescape(page)
+
+
+def test_every_link_within_the_page_leads_somewhere(page: str) -> None:
+    links = set(re.findall(r'href="#([^"]+)"', page))
+    ids = set(re.findall(r'id="([^"]+)"', page))
+    assert len(links) > 20
+    assert links <= ids
+
+
+def test_downloads_hold_the_tables(page: str, folder: Path) -> None:
+    links = dict(re.findall(r'<a download="([^"]+)" href="data:[^;]+;base64,([^"]+)"', page))
+    assert set(links) == {f"{t}.{e}" for t in ("scores", "accuracy", "frontier") for e in ("arrow", "csv")}
+    assert base64.b64decode(links["frontier.arrow"]) == (folder / "frontier.arrow").read_bytes()
+    frontier = feather.read_table(str(folder / "frontier.arrow"), memory_map=False)
+    text = pl.read_csv(io.BytesIO(base64.b64decode(links["frontier.csv"])), infer_schema_length=None)
+    assert text["accuracy"].to_list() == pytest.approx(frontier["accuracy"].to_pylist())
+    assert "scores" not in pl.read_csv(io.BytesIO(base64.b64decode(links["accuracy.csv"]))).columns
+
+
+def test_methods_state_their_axes(page: str) -> None:
+    section = page[page.index('id="methods"') : page.index('id="downloads"')]
+    assert "arxiv.org/abs/2406.10774" in section  # Quest
+    assert "arxiv.org/abs/2404.14469" in section  # SnapKV
+    assert section.count("<td>prefill</td>") == 2
+    assert section.count("<td>decode</td>") == 2
+
+
+def test_provenance(page: str) -> None:
+    assert "a &lt;named&gt; device" in page
+    assert "torch 2.13.0" in page
+    assert "models/tiny" in page
+
+
+def test_labels_cannot_break_out_of_scripts(tmp_path: Path) -> None:
+    frame = pl.DataFrame(pl.from_arrow(scores_table(5, models=("</script><b>",), combine=False)))
+    accuracy = accuracy_table(frame.filter(pl.col("length_tok") == 1024).to_arrow())
+    write_table(accuracy, tmp_path / "accuracy.arrow")
+    write_table(frontier_table(accuracy), tmp_path / "frontier.arrow")
+    write_overview(tmp_path, json.dumps(CONFIG), tmp_path / "x.html")
+    assert "</script><b>" not in (tmp_path / "x.html").read_text()
+
+
+def test_missing_table_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"accuracy\.arrow"):
+        write_overview(tmp_path, json.dumps(CONFIG), tmp_path / "x.html")
+    assert not (tmp_path / "x.html").exists()
