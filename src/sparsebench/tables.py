@@ -215,6 +215,9 @@ TOLERANCE = pa.schema(
         _maybe("tolerance", _float, "highest sparsity up to which the lower end of the share kept stays above share"),
         _maybe("kept", _float, "share of dense kept there"),
         *_interval("kept", "share kept, dense taken as known"),
+        _maybe(
+            "by_mean", _float, "highest sparsity up to which the share kept itself, not its lower end, is share or more"
+        ),
         _maybe("next_sparsity", _float, "lowest sparsity run at which it does not hold"),
         _field("n", _int, "fewest samples scored at any of its sparsities", "samples"),
         _field("worst", pa.bool_(), "the task of this model, length and method that tolerates least"),

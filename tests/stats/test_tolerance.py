@@ -72,8 +72,10 @@ def test_tasks_without_signal_have_no_line(accuracy: pa.Table) -> None:
 
 
 def test_few_samples_tolerate_nothing() -> None:
-    """Ten pairs without a difference do not show that 95 % is kept."""
-    assert _frame(tolerance_table(accuracy_table(scores_table(10))))["tolerance"].null_count() > 0
+    """Ten pairs without a difference do not show that 95 % is kept, but suggest it."""
+    line = _quest(tolerance_table(accuracy_table(scores_table(10))))
+    assert line["tolerance"] is None
+    assert line["by_mean"] >= 0.8
 
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.01])
