@@ -93,6 +93,10 @@ class Task(ABC):
     def score(self, prediction: str, answers: Sequence[str], meta: Mapping[str, Any]) -> Score:
         """Score the text generated after the prompt (the answer prefix is not part of it)."""
 
+    def files(self) -> tuple[str, ...]:
+        """Paths of the files that synthesis reads, relative to the working directory: corpora that must be fetched."""
+        return ()
+
     def metric_name(self) -> str:
         """Name of the metric with the parameters at hand."""
         return self.metric

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from sparsebench.corpora.formats import Format
 from sparsebench.tasks.answers import letters
 from sparsebench.tasks.base import Sample, Score, Task
-from sparsebench.tasks.documents import choose_question, open_corpus, pack
+from sparsebench.tasks.documents import choose_question, corpus_files, open_corpus, pack
 from sparsebench.tasks.draw import Draw
 from sparsebench.tasks.window import Window
 
@@ -30,6 +30,10 @@ class ChoiceTask(Task):
     @abstractmethod
     def settings(self) -> tuple[str, int, str]:
         """Corpus, shortest_tok, answer_prefix."""
+
+    def files(self) -> tuple[str, ...]:
+        """See :class:`Task`."""
+        return corpus_files(self.settings[0])
 
     def synthesise(self, draw: Draw, window: Window) -> Sample:
         """See :class:`Task`."""

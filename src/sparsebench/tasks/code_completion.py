@@ -56,7 +56,8 @@ class CodeCompletion(Task):
         listed = f"{values[0]}, {values[1]} and {values[2]}"
         tail = (
             f"\n\n# file: main.py\n# Pass {listed} to the parameters of {function}, in the order defined.\n"
-            f"result = {function}(\n\nComplete the last line: write the arguments by keyword, up to the closing bracket."
+            f"result = {function}(\n\n"
+            "Complete the last line: write the arguments by keyword, and the closing bracket."
         )
         prefix = self.answer_prefix.replace("{function}", function)
         user, places = hide(

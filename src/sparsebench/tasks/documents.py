@@ -34,6 +34,11 @@ def open_corpus(corpus: str, form: Format) -> Corpus:
     return read_corpus(shipped(form) if corpus == "shipped" else Path(corpus), form)
 
 
+def corpus_files(corpus: str) -> tuple[str, ...]:
+    """What has to be fetched before ``corpus`` can be opened."""
+    return () if corpus == "shipped" else (corpus,)
+
+
 def _heading(number: int, document: Document) -> str:
     return f"Document {number}: {document.title}\n" if document.title else f"Document {number}:\n"
 

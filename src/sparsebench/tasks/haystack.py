@@ -94,6 +94,6 @@ def hide(
         # At least 95 % must be filled, so a window that just holds the needles would do.
         raise too_short(task, window, window.length_tok - room)
     pieces, counts = window.fill(room, hay)
-    top, top_counts = window.fill(room - sum(counts), top or noise())
-    context, offsets = weave(pieces + top, counts + top_counts, needles, depths)
+    short, short_counts = window.fill(room - sum(counts), top or noise())
+    context, offsets = weave(pieces + short, counts + short_counts, needles, depths)
     return head + context + tail, tuple(len(head) + offset for offset in offsets)

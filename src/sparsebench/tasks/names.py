@@ -3,11 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
+from math import prod
 from random import Random
 
 _PLACES = (
-    ("Ash", "Bel", "Cor", "Dun", "Elm", "Fal", "Gar", "Hol", "Ing", "Jas", "Kel", "Lor", "Mar", "Nor", "Oak", "Pel"),
+    (
+        "Arn",
+        "Ash",
+        "Bel",
+        "Cor",
+        "Dav",
+        "Esk",
+        "Fen",
+        "Dun",
+        "Elm",
+        "Fal",
+        "Gar",
+        "Hol",
+        "Ing",
+        "Jas",
+        "Kel",
+        "Lor",
+        "Mar",
+        "Nor",
+        "Oak",
+        "Pel",
+        "Quar",
+        "Rath",
+        "Sed",
+        "Tor",
+    ),
     ("a", "al", "an", "e", "en", "er", "i", "il", "in", "o", "on", "or", "u", "ul"),
     (
         "bury",
@@ -27,20 +52,47 @@ _PLACES = (
     ),
 )
 _PEOPLE = (
-    ("Al", "Be", "Ca", "Da", "Fe", "Gi", "Ha", "Jo", "Ka", "Li", "Mi", "Na", "Pe", "Ro", "Sa", "Te", "Vi", "Yo"),
+    (
+        "Al",
+        "Be",
+        "Bri",
+        "Ca",
+        "Da",
+        "Ela",
+        "Fe",
+        "Gi",
+        "Ha",
+        "Jo",
+        "Ka",
+        "Li",
+        "Mi",
+        "Na",
+        "Pe",
+        "Ro",
+        "Sa",
+        "Te",
+        "Uli",
+        "Vi",
+        "Wa",
+        "Yo",
+        "Zu",
+    ),
     ("ba", "do", "fi", "ga", "ko", "la", "mi", "no", "pa", "ri", "so", "ta", "vu", "ze"),
     ("bel", "dan", "fra", "go", "kim", "lia", "mar", "nika", "ra", "sten", "tus", "vin", "xa", "zo"),
 )
 
 
 def _names(parts: tuple[tuple[str, ...], ...], draw: Random) -> Iterator[str]:
-    every = ["".join(name) for name in product(*parts)]
-    draw.shuffle(every)
-    yield from every
-    # A second word makes as many again, each still once.
-    for second in every:
-        for first in every:
-            yield f"{first} {second}"
+    seen: set[str] = set()
+    most = prod(len(part) for part in parts)
+    while True:
+        name = "".join(draw.choice(part) for part in parts)
+        # When names run short, a second word makes as many again.
+        if len(seen) > most // 2:
+            name += " " + "".join(draw.choice(part) for part in parts)
+        if name not in seen:
+            seen.add(name)
+            yield name
 
 
 def places(draw: Random) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from sparsebench.tasks.answers import exact_match, first_line, normalise, token_f1
 from sparsebench.tasks.base import Positive, Sample, Score, Task
-from sparsebench.tasks.documents import choose_question, open_corpus, pack
+from sparsebench.tasks.documents import choose_question, corpus_files, open_corpus, pack
 from sparsebench.tasks.draw import Draw
 from sparsebench.tasks.window import Window
 
@@ -44,6 +44,10 @@ class QaSquad(Task):
     shortest_tok: Positive = 1024
     match: Literal["f1", "exact"] = "f1"
     answer_prefix: str = "Answer:"
+
+    def files(self) -> tuple[str, ...]:
+        """See :class:`Task`."""
+        return corpus_files(self.corpus)
 
     def synthesise(self, draw: Draw, window: Window) -> Sample:
         """See :class:`Task`."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import takewhile
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -18,6 +20,14 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _NOISE = "..."
 _ASKED = 3
 _PREFIX = "The three most frequent words in the coded text are:"
+
+
+@cache
+def _zipf(alpha: float, ranks: int) -> list[float]:
+    """Share of each rank, falling."""
+    weights = [rank**-alpha for rank in range(1, ranks + 1)]
+    whole = sum(weights)
+    return [weight / whole for weight in weights]
 
 
 @dataclass(frozen=True)
@@ -52,9 +62,8 @@ class RulerFwe(Task):
     answer_prefix: str = _PREFIX
 
     def _counts(self, total: int) -> list[int]:
-        weights = [rank**-self.alpha for rank in range(1, self.vocabulary + 1)]
-        whole = sum(weights)
-        return [count for weight in weights if (count := int(total * weight / whole)) > 0]
+        shares = _zipf(self.alpha, self.vocabulary)
+        return [int(total * share) for share in takewhile(lambda share: total * share >= 1, shares)]
 
     def synthesise(self, draw: Draw, window: Window) -> Sample:
         """See :class:`Task`."""
@@ -65,8 +74,8 @@ class RulerFwe(Task):
         tail = "\n\nQuestion: Which three coded words are the most frequent in the text?"
         room = max(0, window.room(head + tail, self.answer_prefix))
         words: dict[str, None] = {_NOISE: None}
-        # No more ranks can occur than there are tokens.
-        while len(words) < min(self.vocabulary, room + 8):
+        # Each occurrence takes at least a token, so that no more ranks than these can occur.
+        while len(words) < max(8, len(self._counts(room))):
             words["".join(draw.choices(_LETTERS, k=6))] = None
         names = list(words)
         sizes = window.measure([f" {word}" for word in names])

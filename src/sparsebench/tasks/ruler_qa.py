@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sparsebench.tasks.base import Positive, Sample, Score, Task
-from sparsebench.tasks.documents import choose_question, open_corpus, pack
+from sparsebench.tasks.documents import choose_question, corpus_files, open_corpus, pack
 from sparsebench.tasks.draw import Draw
 from sparsebench.tasks.recall import recall
 from sparsebench.tasks.window import Window
@@ -46,9 +46,16 @@ class RulerQa(Task):
     shortest_tok: Positive = 1024
     answer_prefix: str = "Answer:"
 
+    def _path(self) -> str:
+        return self.corpus or f"results/corpora/{self.form}.json"
+
+    def files(self) -> tuple[str, ...]:
+        """See :class:`Task`."""
+        return corpus_files(self._path())
+
     def synthesise(self, draw: Draw, window: Window) -> Sample:
         """See :class:`Task`."""
-        corpus = open_corpus(self.corpus or f"results/corpora/{self.form}.json", self.form)
+        corpus = open_corpus(self._path(), self.form)
         question = choose_question(draw, window, corpus, self.shortest_tok, self.name)
         head = "Answer the question that follows the documents. Give the answer only, nothing else.\n\n"
         tail = f"\n\nQuestion: {question.text} Give the answer only, nothing else."

@@ -67,7 +67,8 @@ class RulerVt(Task):
             if name not in seen:
                 seen.add(name)
                 names.append(name)
-        values = draw.sample([str(v) for v in range(10_000, 100_000) if v != 81_745], self.chains)
+        # The example's value is not among them.
+        values = [str(value) for value in draw.sample(range(10_000, 81_745), self.chains)]
         statements: list[str] = []
         depths: list[float] = []
         for chain, value in enumerate(values):

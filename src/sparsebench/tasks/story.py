@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from random import Random
 
-from sparsebench.tasks.haystack import noise, prose
+from sparsebench.tasks.haystack import noise
 from sparsebench.tasks.names import people, places
 from sparsebench.tasks.prose import sentences, with_articles
 from sparsebench.tasks.window import Window
@@ -47,6 +49,10 @@ _SELL = (
 )
 
 
+_DEALS = re.compile(r"\b(?:auctioned|bought|exchanged|inherited|rented|sold|swapped|traded)\b")
+"""Prose between the facts must not tell of deals by others."""
+
+
 @dataclass(frozen=True)
 class Chapter:
     """One chapter; ``item`` is what was bought in it, "" for nothing. ``lines`` hold the deal last but two."""
@@ -69,16 +75,26 @@ class Story:
     def __init__(self, draw: Random) -> None:
         self._draw = draw
         self._towns, self._people = places(draw), people(draw)
-        self._prose = sentences(draw)
-        self._items: set[str] = set()
+        self._items: set[tuple[str, str]] = set()
+        self._pairs: set[tuple[str, str]] = set()
+        self._prose = self.prose()
         self.who = next(self._people)
 
     def _item(self) -> str:
         while True:
-            item = f"{self._draw.choice(words('adjectives'))} {self._draw.choice(words('nouns'))}"
-            if item not in self._items:
-                self._items.add(item)
-                return item
+            pair = (self._draw.choice(words("adjectives")), self._draw.choice(words("nouns")))
+            if pair not in self._pairs:
+                self._pairs.add(pair)
+                self._items.add(pair)
+                return " ".join(pair)
+
+    def prose(self) -> Iterator[str]:
+        """Sentences that name no item of the story, nor will any item told later be named in them."""
+        for sentence in sentences(self._draw):
+            pairs = set(pairwise(sentence.removesuffix(".").replace(",", "").split()))
+            if not pairs & self._items and not _DEALS.search(sentence):
+                self._pairs |= pairs
+                yield sentence
 
     def _say(self, forms: tuple[str, ...], **facts: str) -> str:
         form = self._draw.choice(forms)
@@ -125,9 +141,9 @@ def tell(window: Window, room: int, chapters: Iterator[Chapter]) -> tuple[list[C
     return told[: len(taken)], room - sum(counts)
 
 
-def epilogue(window: Window, room: int, draw: Random) -> str:
+def epilogue(window: Window, room: int, story: Story) -> str:
     """Prose that fills ``room`` tokens after the last chapter; no fact that is asked for stands in it."""
-    text, counts = window.fill(room, prose(draw))
+    text, counts = window.fill(room, (f"{sentence} " for sentence in story.prose()))
     more, _ = window.fill(room - sum(counts), noise())
     return ("Afterword\n" + "".join(text + more)).rstrip() if text or more else ""
 

@@ -64,7 +64,7 @@ class StoryFiltering(Task):
             chapters[i] = changed
         answers = tuple(str(chapters[i].number) for i in chosen)
         offsets = starts(chapters, len(head))
-        body = "".join(chapter.text for chapter in chapters) + epilogue(window, left - 4, draw)
+        body = "".join(chapter.text for chapter in chapters) + epilogue(window, left - 4, story)
         perfect = " " + ", ".join(answers)
         return Sample(
             user=head + body.rstrip() + tail,

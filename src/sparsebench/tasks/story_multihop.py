@@ -61,7 +61,7 @@ class StoryMultihop(Task):
         first, second = hops[int(draw.depths(1)[0] * len(hops))]
         answer, item = chapters[first].item, chapters[second].item
         offsets = starts(chapters, len(head))
-        body = "".join(chapter.text for chapter in chapters) + epilogue(window, left - 4, draw)
+        body = "".join(chapter.text for chapter in chapters) + epilogue(window, left - 4, story)
         perfect = f" {answer}"
         return Sample(
             user=head + body.rstrip() + tail.replace("{item}", item),

@@ -67,7 +67,7 @@ class StoryRetrieval(Task):
         chosen = spread(draw.depths(self.questions), len(chapters))
         answers = tuple(getattr(chapters[i], kind) for i, kind in zip(chosen, asked, strict=True))
         offsets = starts(chapters, len(head))
-        body = "".join(chapter.text for chapter in chapters) + epilogue(window, left - 4, draw)
+        body = "".join(chapter.text for chapter in chapters) + epilogue(window, left - 4, story)
         perfect = "\n".join(f"{i}. {answer}" for i, answer in enumerate(answers, 1)).removeprefix("1.")
         return Sample(
             user=head + body.rstrip() + tail([chapters[i].number for i in chosen]),
@@ -86,11 +86,11 @@ class StoryRetrieval(Task):
         line of a number counts. Relaxed: without numbers, lines that are not blank count in order. A line of more than
         12 words is no answer.
         """
-        text = prediction if re.match(r"\W*1\s*[.):]", prediction) else f"1. {prediction.lstrip()}"
+        text = prediction if re.match(r"\W*\d+\s*[.):]", prediction) else f"1. {prediction.lstrip()}"
         lines: dict[int, str] = {}
         for number, line in _LINE.findall(text):
             lines.setdefault(int(number), line)
-        if len(lines) < 2:
+        if len(lines) < 2 and not re.match(r"\W*\d", prediction):
             lines = dict(enumerate((line for line in prediction.splitlines() if line.strip()), start=1))
         right = sum(
             holds_words(lines.get(i, ""), answer) and len(lines[i].split()) <= _MOST_WORDS

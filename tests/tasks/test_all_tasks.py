@@ -1,0 +1,222 @@
+"""What holds for every task: length, answerers, and that no answer occurs by accident."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from statistics import mean, stdev
+
+import pytest
+
+from sparsebench.errors import UserError
+from sparsebench.spec import TaskSpec
+from sparsebench.synthesis import draw_of, make_sample
+from sparsebench.tasks.base import Sample, Task
+from sparsebench.tasks.labels import SHAPES
+from sparsebench.tasks.registry import load_task, task_classes
+from sparsebench.tasks.vocabulary import listed_words
+from sparsebench.tasks.window import Window, load_tokenizer
+
+# Short settings of every task: (name, parameters, length).
+SHORT: list[tuple[str, dict[str, object], int]] = [
+    ("ruler_niah", {"haystack": "prose", "keys": 3, "queries": 2, "values": 2}, 2048),
+    ("ruler_niah", {"haystack": "needles", "key_kind": "word", "value_kind": "number"}, 1024),
+    ("ruler_niah", {"haystack": "noise", "value_kind": "word"}, 1024),
+    ("ruler_vt", {"chains": 2, "hops": 2}, 1024),
+    ("ruler_cwe", {"common": 4, "freq_common": 12, "freq_rare": 2}, 1536),
+    ("ruler_fwe", {}, 1024),
+    ("ruler_qa", {"corpus": "shipped"}, 2048),
+    ("ruler_qa", {"corpus": "shipped", "form": "hotpotqa", "shortest_tok": 2048}, 2048),
+    ("qa_squad", {"corpus": "shipped"}, 2048),
+    ("qa_quality", {"corpus": "shipped", "shortest_tok": 2048}, 2048),
+    ("qa_toefl", {"corpus": "shipped", "shortest_tok": 2048}, 2048),
+    ("story_retrieval", {}, 2048),
+    ("story_multihop", {}, 2048),
+    ("story_filtering", {}, 2048),
+    ("multilingual_niah", {}, 2048),
+    ("multilingual_niah", {"language": "zh", "keys": 3, "value_kind": "number"}, 2048),
+    ("multilingual_qa", {}, 2048),
+    ("code_completion", {}, 2048),
+    ("long_generation", {"items": 30}, 2048),
+    ("long_generation", {"items": 30, "kind": "sort"}, 2048),
+    ("long_generation", {"items": 40, "groups": 8, "kind": "aggregate"}, 2048),
+]
+NAMES = [f"{name}-{'-'.join(str(value) for value in params.values())}" for name, params, _ in SHORT]
+
+
+def every(
+    settings: list[tuple[str, dict[str, object], int]] = SHORT,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return pytest.mark.parametrize(("name", "params", "length"), settings, ids=NAMES)
+
+
+@pytest.fixture(scope="module")
+def windows(tokenizer_dir: Path) -> Callable[[int], Window]:
+    tokenizer = load_tokenizer(tokenizer_dir)
+    made: dict[int, Window] = {}
+    return lambda length: made.setdefault(length, Window(tokenizer, length))
+
+
+def task_of(name: str, params: dict[str, object]) -> tuple[Task, TaskSpec]:
+    spec = TaskSpec(label=name, task=name, params=params, samples=1, seed=5)
+    return load_task(spec), spec
+
+
+def synthesised(task: Task, window: Window, n: int) -> list[Sample]:
+    return [task.synthesise(draw_of(task, 5, index, "tiny", window.length_tok), window) for index in range(n)]
+
+
+def test_no_task_is_left_out() -> None:
+    assert {name for name, _, _ in SHORT} == set(task_classes())
+
+
+@every()
+def test_prompts_fill_95_to_100_percent(
+    windows: Callable[[int], Window], name: str, params: dict[str, object], length: int
+) -> None:
+    task, spec = task_of(name, params)
+    for index in range(8):
+        # make_sample refuses a prompt that does not fill the length.
+        _, encoded, _ = make_sample(task, spec, index, "tiny", windows(length))
+        assert 0.95 * length <= len(encoded.ids) <= length
+        assert encoded.evidence_tok == sorted(encoded.evidence_tok)
+        assert encoded.evidence_tok and encoded.evidence_tok[-1] < len(encoded.ids)
+
+
+@pytest.mark.parametrize("length", [4096, 16384])
+@pytest.mark.parametrize("name", [n for n in task_classes() if not n.startswith("qa_") and n != "ruler_qa"])
+def test_default_parameters_fill_longer_windows(windows: Callable[[int], Window], name: str, length: int) -> None:
+    task, spec = task_of(name, {})
+    make_sample(task, spec, 0, "tiny", windows(length))
+    make_sample(task, spec, 3, "tiny", windows(length + 137))
+
+
+@every()
+def test_a_perfect_answerer_scores_1_an_empty_one_0_and_a_guesser_chance(
+    windows: Callable[[int], Window], name: str, params: dict[str, object], length: int
+) -> None:
+    task, _ = task_of(name, params)
+    samples = synthesised(task, windows(length), 200 if name != "code_completion" else 60)
+    draw = Random(3)
+    guesses, chances = [], []
+    for sample in samples:
+        perfect = task.score(sample.perfect, sample.answers, sample.meta)
+        assert perfect.value == 1.0 and not perfect.parse_failed, sample.perfect
+        empty = task.score("", sample.answers, sample.meta)
+        assert empty.value == 0.0 and empty.parse_failed
+        guesses.append(task.score(task.guess(draw, sample), sample.answers, sample.meta).value)
+        chances.append(task.chance_of(sample.answers, sample.meta))
+        assert windows(length).count(sample.perfect) <= sample.max_new_tok
+        assert not any(stop in sample.perfect.rstrip(")") for stop in sample.stop)
+    spread = stdev(guesses) / math.sqrt(len(guesses))
+    # 3.5 standard errors: one chance in two thousand to fail without cause; the seed is fixed.
+    assert abs(mean(guesses) - mean(chances)) <= 3.5 * spread + 0.003
+
+
+@pytest.mark.parametrize("name", list(task_classes()))
+def test_the_chance_level_of_the_class_is_that_of_its_samples(name: str) -> None:
+    task = task_classes()[name]
+    assert 0 <= task.chance < 0.5 and task.minimum_tok >= 512 and task.source and task.metric
+
+
+@pytest.mark.parametrize("name", [n for n in task_classes() if not n.startswith("qa_") and n != "ruler_qa"])
+def test_a_length_below_the_minimum_is_refused_by_name(windows: Callable[[int], Window], name: str) -> None:
+    task, _ = task_of(name, {})
+    with pytest.raises(UserError, match=f"task {name}: .*needs about"):
+        synthesised(task, windows(96), 1)
+
+
+def occurrences(text: str, word: str) -> int:
+    return len(re.findall(re.escape(word), text))
+
+
+def niah(sample: Sample) -> None:
+    assert all(occurrences(sample.user, answer) == 1 for answer in sample.answers)
+    labels = SHAPES[sample.meta["kind"]].findall(sample.answer_prefix)
+    assert not set(labels) & set(sample.answers)
+
+
+def one_place(sample: Sample) -> None:
+    assert all(occurrences(sample.user, answer) == 1 for answer in sample.answers)
+
+
+def vt(sample: Sample) -> None:
+    text = sample.user[sample.user.index("Text:") :]
+    assert [occurrences(text, name) for name in sample.answers] == [2] * (len(sample.answers) - 1) + [1]
+
+
+def cwe(sample: Sample) -> None:
+    text = sample.user[sample.user.rindex("List:") : sample.user.rindex("Question:")]
+    assert [occurrences(text, word) for word in sample.answers] == [12] * 4
+    rest = Counter(re.findall(r"[a-z]+", text[5:].lower()))
+    assert all(count <= 2 for word, count in rest.items() if word not in sample.answers)
+
+
+def fwe(sample: Sample) -> None:
+    text = sample.user[sample.user.index("Coded text:") : sample.user.rindex("Question:")]
+    counts = Counter(re.findall(r"\b[a-z]{6}\b", text)).most_common(4)
+    assert [word for word, _ in counts[:3]] == list(sample.answers) and counts[2][1] > counts[3][1]
+    assert all(occurrences(text, word) == count for word, count in counts)
+
+
+def filtering(sample: Sample) -> None:
+    chapters = re.split(r"^Chapter (\d+)\n", sample.user.split("Afterword")[0], flags=re.MULTILINE)
+    deal = re.compile(r"\bbought a|purchased a|paid \d+ coins")
+    empty = [
+        n for n, text in zip(chapters[1::2], chapters[2::2], strict=True) if not deal.search(text.split("Question")[0])
+    ]
+    assert empty == list(sample.answers)
+
+
+def multilingual_qa(sample: Sample) -> None:
+    assert all(sample.user.casefold().count(answer.casefold()) == 1 for answer in sample.answers)
+
+
+def code(sample: Sample) -> None:
+    parameters = re.findall(r"(\w+)=", sample.answers[0])
+    assert [len(re.findall(rf"\b{name}\b", sample.user)) for name in parameters] == [2, 2, 2]
+    assert occurrences(sample.user, f"def {sample.meta['function']}(") == 1
+
+
+ACCIDENTS: dict[str, Callable[[Sample], None]] = {
+    "ruler_niah": niah,
+    "ruler_vt": vt,
+    "ruler_cwe": cwe,
+    "ruler_fwe": fwe,
+    "story_retrieval": one_place,
+    "story_multihop": lambda sample: one_place(sample),
+    "story_filtering": filtering,
+    "multilingual_niah": one_place,
+    "multilingual_qa": multilingual_qa,
+    "code_completion": code,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "length"),
+    [setting for setting in SHORT if setting[0] in ACCIDENTS],
+    ids=[name for name, (task, _, _) in zip(NAMES, SHORT, strict=True) if task in ACCIDENTS],
+)
+def test_nothing_that_is_asked_for_occurs_by_accident(
+    windows: Callable[[int], Window], name: str, params: dict[str, object], length: int
+) -> None:
+    """1,000 samples; the texts of real corpora are not ours, so tasks on them name their document instead."""
+    task, _ = task_of(name, params)
+    for sample in synthesised(task, windows(length), 1000):
+        ACCIDENTS[name](sample)
+
+
+@pytest.mark.parametrize("kind", ["copy", "sort"])
+def test_register_entries_occur_once(windows: Callable[[int], Window], kind: str) -> None:
+    task, _ = task_of("long_generation", {"items": 30, "kind": kind})
+    for sample in synthesised(task, windows(2048), 1000):
+        one_place(sample)
+
+
+def test_vocabulary_words_are_no_parts_of_each_other() -> None:
+    words = listed_words()
+    assert len(words) > 900 and not [(a, b) for a in words for b in words if a != b and a in b]
