@@ -24,15 +24,15 @@ ROWS_PER_WAVE = 4
 
 
 @triton.jit
-def _lengths(span, count, suffix_len, t, pairs, R, G, P: tl.constexpr, LISTED: tl.constexpr):
+def _lengths(span, count, suffix_len, c_r, c_g, s_r, t, R, G, P: tl.constexpr, LISTED: tl.constexpr):
     """Pair numbers [P] (KV head slowest), their selected prompt entries and all their keys (0 for padding)."""
     pair = tl.arange(0, P)
-    real = pair < pairs
+    real = pair < R * G
     row = pair % R
-    selected = tl.load(count + row * G + pair // R, mask=real, other=0)
+    selected = tl.load(count + row * c_r + pair // R * c_g, mask=real, other=0)
     whole = tl.load(span + row * 2 + 1, mask=real, other=0) - tl.load(span + row * 2, mask=real, other=0)
     selected = tl.where(selected < 0, whole, selected)
-    tail = tl.load(suffix_len + row, mask=real, other=0) if LISTED else tl.where(real, t, 0)
+    tail = tl.load(suffix_len + row * s_r, mask=real, other=0) if LISTED else tl.where(real, t, 0)
     return pair, selected, selected + tail
 
 
@@ -46,14 +46,14 @@ def _piece_size(length, target):
 def _pieces(
     q, k, v, span, tokens, count, k_suffix, v_suffix, suffix_len, part, stats,
     q_r, q_h, k_g, k_n, v_g, v_n, ks_r, ks_g, ks_t, vs_r, vs_g, vs_t,
-    n, t, R, G, target, scale, cap,
+    l_r, l_g, c_r, c_g, s_r, t, R, G, target, scale, cap,
     P: tl.constexpr, REP: tl.constexpr, M: tl.constexpr, D: tl.constexpr, DP: tl.constexpr, BN: tl.constexpr,
     CAP: tl.constexpr, PRECISION: tl.constexpr, LISTED: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
     if OVERLAP:
         gdc_launch_dependents()  # the merge may start and find its pieces; it waits before it reads them
     piece = tl.program_id(0)
-    pair, selected_all, length_all = _lengths(span, count, suffix_len, t, R * G, R, G, P, LISTED)
+    pair, selected_all, length_all = _lengths(span, count, suffix_len, c_r, c_g, s_r, t, R, G, P, LISTED)
     size = _piece_size(length_all, target)
     cuts = tl.cdiv(length_all, size)
     ends = tl.cumsum(cuts, 0)
@@ -75,12 +75,12 @@ def _pieces(
     q_at = q + r * q_r + (g * REP + heads[:, None]) * q_h + cols[None, :]
     q_tile = tl.load(q_at, mask=(heads[:, None] < REP) & (cols[None, :] < D), other=0.0)
     start = tl.load(span + r * 2).to(tl.int64)
-    whole = tl.load(count + r * G + g) < 0
+    whole = tl.load(count + r * c_r + g * c_g) < 0
     k_base = k + g * k_g + start * k_n
     v_base = v + g * v_g + start * v_n
     ks_base = k_suffix + r * ks_r + g * ks_g
     vs_base = v_suffix + r * vs_r + g * vs_g
-    listed = tokens + (r * G + g) * n
+    listed = tokens + r * l_r + g * l_g
 
     m = tl.full([M], float("-inf"), tl.float32)
     norm = tl.zeros([M], tl.float32)
@@ -117,14 +117,14 @@ def _pieces(
 
 @triton.jit
 def _merge(
-    part, stats, out, span, count, suffix_len, t, R, G, target,
+    part, stats, out, span, count, suffix_len, c_r, c_g, s_r, t, R, G, target,
     P: tl.constexpr, REP: tl.constexpr, D: tl.constexpr, DP: tl.constexpr, LISTED: tl.constexpr, CHUNK: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):  # fmt: skip
     pid = tl.program_id(0)
     at = pid // REP
     rep = pid % REP
-    pair, _, length = _lengths(span, count, suffix_len, t, R * G, R, G, P, LISTED)
+    pair, _, length = _lengths(span, count, suffix_len, c_r, c_g, s_r, t, R, G, P, LISTED)
     cuts = tl.cdiv(length, _piece_size(length, target))
     first = tl.sum(tl.where(pair < at, cuts, 0), 0)
     stop = first + tl.sum(tl.where(pair == at, cuts, 0), 0)
@@ -223,9 +223,9 @@ def sparse_decode_attention(
     (R, H, D), G = q.shape, k.shape[0]
     rep = H // G
     q, k, v, k_suffix, v_suffix = (x if x.stride(-1) == 1 else x.contiguous() for x in (q, k, v, k_suffix, v_suffix))
-    span, tokens, count = span.contiguous(), tokens.contiguous(), count.contiguous()
+    span, tokens = span.contiguous(), tokens if tokens.stride(-1) == 1 else tokens.contiguous()
     listed = suffix_len is not None
-    lens = suffix_len.to(torch.int32).contiguous() if suffix_len is not None else count
+    lens = suffix_len if suffix_len is not None else count
     padded, size = tile_pow2(D), q.element_size()
     tile = 32 if padded * size <= 256 else 16
     # from compute capability 9.0 on, a dependent kernel can start before the one it waits for has ended
@@ -242,13 +242,13 @@ def sparse_decode_attention(
     _pieces[(most,)](
         q, k, v, span, tokens, count, k_suffix, v_suffix, lens, part, stats,
         *q.stride()[:2], *k.stride()[:2], *v.stride()[:2], *k_suffix.stride()[:3], *v_suffix.stride()[:3],
-        tokens.shape[2], k_suffix.shape[2], R, G, target, scale, softcap or 0.0,
+        *tokens.stride()[:2], *count.stride(), lens.stride(0), k_suffix.shape[2], R, G, target, scale, softcap or 0.0,
         P=pairs, REP=rep, M=tile_pow2(rep), D=D, DP=padded, BN=tile, CAP=softcap is not None,
         PRECISION="ieee" if q.dtype == torch.float32 else "tf32", LISTED=listed, OVERLAP=overlap,
         num_warps=4, num_stages=fitting_stages(q.device, 16 * padded * size, 2 * tile * padded * size, 3),
     )  # fmt: skip
     _merge[(R * H,)](
-        part, stats, out, span, count, lens, k_suffix.shape[2], R, G, target,
+        part, stats, out, span, count, lens, *count.stride(), lens.stride(0), k_suffix.shape[2], R, G, target,
         P=pairs, REP=rep, D=D, DP=padded, LISTED=listed, CHUNK=32, OVERLAP=overlap, num_warps=4, launch_pdl=overlap,
     )  # fmt: skip
     return out

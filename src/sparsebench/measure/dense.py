@@ -1,0 +1,41 @@
+"""The dense baseline: the fastest backend of torch's attention that runs these shapes on this device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from sparsebench.measure.timing import Timing
+
+BACKENDS = {
+    "cudnn": SDPBackend.CUDNN_ATTENTION,
+    "flash": SDPBackend.FLASH_ATTENTION,
+    "efficient": SDPBackend.EFFICIENT_ATTENTION,
+}
+
+
+def dense(backend: str, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+    """Causal attention of q [B, H, T, D] over k, v [B, G, S, D] by one backend of torch; T = S, or T = 1."""
+    with sdpa_kernel(BACKENDS[backend]):
+        return F.scaled_dot_product_attention(
+            q, k, v, is_causal=q.shape[2] > 1, scale=scale, enable_gqa=q.shape[1] != k.shape[1]
+        )
+
+
+def fastest_dense(run: Callable[[str], Timing]) -> tuple[str, Timing]:
+    """The backend with the least median; those that refuse these shapes are left out."""
+    found: dict[str, Timing] = {}
+    for backend in BACKENDS:
+        try:
+            found[backend] = run(backend)
+        except RuntimeError as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+    if not found:
+        raise RuntimeError("no dense backend of torch runs these shapes on this device")
+    best = min(found, key=lambda name: found[name].median)
+    return best, found[best]
