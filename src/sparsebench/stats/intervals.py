@@ -12,6 +12,8 @@ LEVEL = 0.95
 RESAMPLES = 2000
 # Below this many pairs that differ at all, a bootstrap sees too few of them to know how rare they are.
 FEW = 5
+# Below this many pairs a bootstrap is too narrow (90 % instead of 95 % at 10 pairs): the spread itself is uncertain.
+SMALL = 30
 
 
 def mean_interval(mean: npt.ArrayLike, n: npt.ArrayLike, level: float = LEVEL) -> tuple[Array, Array]:
@@ -62,7 +64,8 @@ def difference_interval(
     """Interval of the mean of paired differences: BCa bootstrap over samples, or bounded where that knows nothing.
 
     Rows with fewer than ``FEW`` differences other than zero, or with all differences equal, get
-    :func:`bounded_difference_interval`: a bootstrap of constant values has width zero whatever their number.
+    :func:`bounded_difference_interval`: a bootstrap of constant values has width zero whatever their number. With fewer
+    than ``SMALL`` pairs the interval also spans Student's.
 
     Parameters
     ----------
@@ -90,7 +93,17 @@ def difference_interval(
         known = np.isfinite(found.low) & np.isfinite(found.high)
         picked = np.flatnonzero(enough)[known]
         low[picked], high[picked] = found.low[known], found.high[known]
+        if rows.shape[-1] < SMALL:
+            t_low, t_high = _student(rows[picked], level)
+            low[picked] = np.clip(np.minimum(low[picked], t_low), -1, 1)
+            high[picked] = np.clip(np.maximum(high[picked], t_high), -1, 1)
     return low.reshape(d.shape[:-1]), high.reshape(d.shape[:-1])
+
+
+def _student(d: Array, level: float) -> tuple[Array, Array]:
+    n = d.shape[-1]
+    half = stats.t.ppf((1 + level) / 2, n - 1) * d.std(-1, ddof=1) / np.sqrt(n)
+    return d.mean(-1) - half, d.mean(-1) + half
 
 
 def mean_of_intervals(value: npt.ArrayLike, low: npt.ArrayLike, high: npt.ArrayLike) -> tuple[float, float]:
