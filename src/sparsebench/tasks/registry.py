@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import inspect
 import pkgutil
@@ -62,9 +63,16 @@ def load_task(spec: TaskSpec) -> Task:
 
 @cache
 def _digest(cls: type[Task]) -> str:
-    return source_digest(Path(inspect.getfile(cls)), PACKAGE / "synthesis.py", PACKAGE / "scoring.py")
+    digest = hashlib.sha256(
+        source_digest(Path(inspect.getfile(cls)), PACKAGE / "synthesis.py", PACKAGE / "scoring.py").encode()
+    )
+    # Word lists and shipped corpora make samples too, though no module imports them.
+    for folder in ("tasks/words", "corpora/fixtures"):
+        for path in sorted(path for path in (PACKAGE / folder).iterdir() if path.suffix in (".txt", ".json")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def task_digest(spec: TaskSpec) -> str:
-    """Digest of the code that makes and scores the samples of ``spec``, for rule params."""
+    """Digest of the code and data that make and score the samples of ``spec``, for rule params."""
     return _digest(type(load_task(spec)))
