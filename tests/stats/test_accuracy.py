@@ -136,3 +136,14 @@ def test_a_sample_scored_twice_is_refused(scores: pa.Table) -> None:
 
 def test_no_rows_give_an_empty_table(scores: pa.Table) -> None:
     assert accuracy_table(scores.slice(0, 0)).num_rows == 0
+
+
+def test_configuration_does_not_differ_from_itself() -> None:
+    table = pl.DataFrame(pl.from_arrow(accuracy_table(scores_table(3))))
+    dense = table.filter(pl.col("phase") == "dense")
+    ends = ["difference", "difference_low", "difference_high"]
+    assert dense.select(ends).unique().rows() == [(0.0, 0.0, 0.0)]
+    oracle = table.filter(pl.col("method") == "oracle")
+    assert oracle.select("oracle_gap", "oracle_gap_low", "oracle_gap_high").unique().rows() == [(0.0, 0.0, 0.0)]
+    # Another method that scores the same on three samples might still differ on the next.
+    assert (table.filter(pl.col("phase") == "prefill")["difference_high"] > 0).any()

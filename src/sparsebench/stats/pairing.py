@@ -43,9 +43,11 @@ def differences(pairs: Sequence[tuple[Scored, Scored | None]]) -> list[Differenc
     """Paired differences (first minus second) of many pairs of configurations at once.
 
     Rows with the same number of pairs share one bootstrap: a table of thousands of rows takes seconds.
-    A missing second configuration, or one without a common sample, gives a difference of no pairs.
+    A missing second configuration, or one without a common sample, gives a difference of no pairs. A configuration does
+    not differ from itself: its interval is [0, 0], whatever the number of samples.
     """
     matched = [mine.paired(theirs) if theirs is not None else None for mine, theirs in pairs]
+    same = [mine is theirs for mine, theirs in pairs]
     found: list[Difference] = [Difference(0)] * len(pairs)
     by_n: dict[int, list[int]] = {}
     for i, match in enumerate(matched):
@@ -54,7 +56,7 @@ def differences(pairs: Sequence[tuple[Scored, Scored | None]]) -> list[Differenc
     for n, rows in by_n.items():
         both = [m for i in rows if (m := matched[i]) is not None]
         d = np.stack([a - b for a, b in both])
-        low, high = difference_interval(d)
+        low, high = (np.where([same[i] for i in rows], 0.0, end) for end in difference_interval(d))
         for k, i in enumerate(rows):
             found[i] = Difference(n, float(both[k][1].mean()), float(d[k].mean()), float(low[k]), float(high[k]))
     return found

@@ -1,0 +1,114 @@
+"""Answers to common questions, from the tables: what is best within a bound, what is tolerated, is A better than B."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from sparsebench.errors import UserError, unknown
+from sparsebench.stats.configuration import DENSE
+from sparsebench.stats.effects import holm, permutation_p
+from sparsebench.stats.pairing import Scored, differences
+
+CELL = ["model", "task", "length_tok"]
+GROUP = ["model", "length_tok", "phase"]
+
+
+def best(frontier: pl.DataFrame, keep: float | None = None, cost: float | None = None) -> pl.DataFrame:
+    """The best configuration of each model, length and phase within bounds.
+
+    Parameters
+    ----------
+    frontier
+        Schema ``FRONTIER``; filter it to ask about one model, length or phase.
+    keep
+        Least share of dense accuracy to keep, in (0, 1]. The cheapest configuration that does is best.
+    cost
+        Highest attention cost relative to dense, in (0, 1]. Without ``keep`` the most accurate one within it is best.
+
+    Returns
+    -------
+    One line per group in which some configuration meets the bounds. Controls and configurations that lack tasks are no
+    answer. With ``keep``, ``sure`` says whether the lower end of the interval keeps that share too.
+
+    Raises
+    ------
+    UserError
+        If no bound is given, or one that is out of range.
+    """
+    if keep is None and cost is None:
+        raise UserError("no bound: give the share of dense to keep, the highest cost, or both")
+    for name, bound in (("share to keep", keep), ("cost", cost)):
+        if bound is not None and not 0 < bound <= 1:
+            raise UserError(f"{name}: {bound}; allowed: above 0 and at most 1")
+    fit = frontier.filter(~pl.col("control"), pl.col("complete"))
+    if keep is not None:
+        fit = fit.filter(pl.col("kept") >= keep)
+    if cost is not None:
+        fit = fit.filter(pl.col("cost") <= cost)
+    order, descending = (
+        (["cost", "accuracy"], [False, True]) if keep is not None else (["accuracy", "cost"], [True, False])
+    )
+    lines = fit.sort(order, descending=descending).group_by(GROUP, maintain_order=True).first().sort(GROUP)
+    return lines if keep is None else lines.with_columns(sure=pl.col("kept_low") >= keep)
+
+
+def find(accuracy: pl.DataFrame, spelled: str) -> pl.DataFrame:
+    """Lines of one configuration, spelled ``method@sparsity``, ``phase:method@sparsity`` or ``dense``.
+
+    Raises
+    ------
+    UserError
+        If no line has that name, or if it names a method in two phases.
+    """
+    name = pl.when(pl.col("phase") == DENSE).then(pl.lit(DENSE)).otherwise(pl.format("{}@{}", "method", "sparsity"))
+    named = accuracy.with_columns(spelled=name, in_full=pl.format("{}:{}", "phase", name))
+    lines = named.filter((pl.col("spelled") == spelled) | (pl.col("in_full") == spelled))
+    if not lines.height:
+        raise unknown("configuration", spelled, named["spelled"].unique())
+    if lines["phase"].n_unique() > 1:
+        full = ", ".join(lines["in_full"].unique().sort())
+        raise UserError(f"configuration {spelled!r} is in several phases; allowed: {full}")
+    return lines.drop("spelled", "in_full")
+
+
+def compare(accuracy: pl.DataFrame, a: str, b: str) -> pl.DataFrame:
+    """Paired difference of configuration ``a`` minus ``b``, on each task and length of each model.
+
+    Parameters
+    ----------
+    accuracy
+        Schema ``ACCURACY``.
+    a, b
+        As in :func:`find`.
+
+    Returns
+    -------
+    One line per model, task and length that both have: ``a`` and ``b`` (mean scores over the shared samples),
+    ``n_pairs``, ``difference`` with ``low`` and ``high`` (95 %), ``p`` (paired permutation test), ``p_holm`` (over
+    these lines).
+    """
+    columns = [*CELL, "samples", "scores"]
+    both = find(accuracy, a).select(columns).join(find(accuracy, b).select(columns), on=CELL, suffix="_b").sort(CELL)
+    rows = both.to_dicts()
+    pairs = [(Scored.of(r["samples"], r["scores"]), Scored.of(r["samples_b"], r["scores_b"])) for r in rows]
+    shared = [i for i, (mine, theirs) in enumerate(pairs) if np.intersect1d(mine.samples, theirs.samples).size]
+    if not shared:
+        raise UserError(f"{a} and {b} share no sample; allowed: configurations of the same model, task and length")
+    pairs = [pairs[i] for i in shared]
+    found = differences(pairs)
+    p = permutation_p([np.subtract(*mine.paired(theirs)) for mine, theirs in pairs])
+    return (
+        both[shared]
+        .select(CELL)
+        .with_columns(
+            pl.Series("a", [d.reference + d.mean for d in found if d.reference is not None and d.mean is not None]),
+            pl.Series("b", [d.reference for d in found]),
+            pl.Series("n_pairs", [d.n_pairs for d in found]),
+            pl.Series("difference", [d.mean for d in found]),
+            pl.Series("low", [d.low for d in found]),
+            pl.Series("high", [d.high for d in found]),
+            pl.Series("p", p),
+            pl.Series("p_holm", holm(p)),
+        )
+    )
