@@ -27,4 +27,4 @@ rule draw_chart:
         caption=lambda w: caption_of(w.chart),
         source=lambda w: source_digest(chart_file(w.chart)),
     shell:
-        "sparsebench chart {wildcards.chart} --tables results/tables --output {output.html} 2> {log}"
+        "sparsebench chart {wildcards.chart} --tables results/tables --output {output.html} 2>&1 | tee {log}"

@@ -15,7 +15,7 @@ except UserError as mistakes:
     raise WorkflowError(str(mistakes)) from None
 
 # For the conda environment, which installs this checkout.
-os.environ["SPARSEBENCH_SOURCE"] = workflow.basedir
+os.environ.update(SPARSEBENCH_SOURCE=workflow.basedir)
 
 CHARTS = chart_names()
 TABLES = ["predictions", "scores", "accuracy", "frontier"]

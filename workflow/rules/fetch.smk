@@ -25,4 +25,4 @@ rule fetch_model:
         ),
     shell:
         "sparsebench fetch-model {wildcards.model} --source {params.source:q} {params.limit}"
-        " --folder results/models/{wildcards.model} 2> {log}"
+        " --folder results/models/{wildcards.model} 2>&1 | tee {log}"

@@ -20,4 +20,4 @@ rule infer_cell:
         journal="results/journal/{model}/{prefill}/{task}/{length}.jsonl",
     shell:
         "sparsebench infer --cell {params.cell:q} --model {input.model} --samples {input.samples}"
-        " --journal {params.journal} --output {output} 2> {log}"
+        " --journal {params.journal} --output {output} 2>&1 | tee {log}"

@@ -27,4 +27,4 @@ rule overview:
             *(chart_file(chart) for chart in CHARTS),
         ),
     shell:
-        "sparsebench overview --tables results/tables --config {params.config:q} --output {output} 2> {log}"
+        "sparsebench overview --tables results/tables --config {params.config:q} --output {output} 2>&1 | tee {log}"

@@ -18,4 +18,4 @@ rule score_cell:
         source=lambda w: task_digest(GRID.task(w.task)),
     shell:
         "sparsebench score --task {params.task:q} --predictions {input.predictions}"
-        " --samples {input.samples} --output {output} 2> {log}"
+        " --samples {input.samples} --output {output} 2>&1 | tee {log}"

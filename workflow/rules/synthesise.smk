@@ -17,4 +17,4 @@ rule synthesise_task:
         source=lambda w: task_digest(GRID.task(w.task)),
     shell:
         "sparsebench synthesise --task {params.task:q} --tokenizer {wildcards.tokenizer}"
-        " --model {input.model} --length {wildcards.length} --output {output} 2> {log}"
+        " --model {input.model} --length {wildcards.length} --output {output} 2>&1 | tee {log}"

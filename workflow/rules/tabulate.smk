@@ -26,7 +26,7 @@ rule collect_predictions:
         config=CONFIG_JSON,
     shell:
         "printf '%s\\n' {input} | sparsebench collect predictions --config {params.config:q} --inputs -"
-        " --output {output} 2> {log}"
+        " --output {output} 2>&1 | tee {log}"
 
 
 rule collect_scores:
@@ -47,7 +47,7 @@ rule collect_scores:
         config=CONFIG_JSON,
     shell:
         "printf '%s\\n' {input} | sparsebench collect scores --config {params.config:q} --inputs -"
-        " --output {output} 2> {log}"
+        " --output {output} 2>&1 | tee {log}"
 
 
 rule accuracy:
@@ -67,7 +67,7 @@ rule accuracy:
     params:
         source=source_digest(PACKAGE / "stats" / "accuracy.py"),
     shell:
-        "sparsebench accuracy --scores {input} --output {output} 2> {log}"
+        "sparsebench accuracy --scores {input} --output {output} 2>&1 | tee {log}"
 
 
 rule frontier:
@@ -87,4 +87,4 @@ rule frontier:
     params:
         source=source_digest(PACKAGE / "stats" / "frontier.py"),
     shell:
-        "sparsebench frontier --accuracy {input} --output {output} 2> {log}"
+        "sparsebench frontier --accuracy {input} --output {output} 2>&1 | tee {log}"

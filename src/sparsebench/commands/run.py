@@ -73,4 +73,6 @@ def _score(given: argparse.Namespace) -> None:
 
     predictions = read_table(given.predictions, PREDICTIONS)
     samples = read_table(given.samples, SAMPLES)
-    write_table(score_cell(given.task, predictions, samples), given.output, stamp(task=given.task.model_dump_json()))
+    device = (predictions.schema.metadata or {}).get(b"device", b"").decode()
+    scores = score_cell(given.task, predictions, samples)
+    write_table(scores, given.output, stamp(task=given.task.model_dump_json(), device=device))
