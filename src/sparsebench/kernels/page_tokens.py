@@ -13,43 +13,50 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from sparsebench.kernels.checks import check_device, check_heads, check_lists, tile_pow2
+from sparsebench.kernels.checks import check_device, check_heads, check_lists, fitting_stages, tile_pow2
 from sparsebench.kernels.top_entries import MOST, ordered, places
 
 TILE = 32
+PARTS = 4  # tiles per program, so that loads run ahead of the products
 
 
 @triton.jit
 def _bounds(
     q, lowest, highest, logits, stats, q_r, q_h, b_g, b_p, P, G, tiles, scale, cap,
     REP: tl.constexpr, M: tl.constexpr, D: tl.constexpr, DP: tl.constexpr, BN: tl.constexpr, CAP: tl.constexpr,
-    PRECISION: tl.constexpr,
+    PRECISION: tl.constexpr, PARTS: tl.constexpr,
 ):  # fmt: skip
     pid = tl.program_id(0)
     tile = pid % tiles
-    r = (pid // tiles % (tl.num_programs(0) // tiles // G)).to(tl.int64)
-    g = (pid // tiles // (tl.num_programs(0) // tiles // G)).to(tl.int64)
+    rows = tl.num_programs(0) // tiles // G
+    r = (pid // tiles % rows).to(tl.int64)
+    g = (pid // tiles // rows).to(tl.int64)
     heads = tl.arange(0, M)
     cols = tl.arange(0, DP)
-    here = tile * BN + tl.arange(0, BN)
-    seen = (here[:, None] < P) & (cols[None, :] < D)
-    at = g * b_g + here[:, None].to(tl.int64) * b_p + cols[None, :]
-    high = tl.load(highest + at, mask=seen, other=0.0)
-    low = tl.load(lowest + at, mask=seen, other=0.0)
     q_at = q + r * q_r + (g * REP + heads[:, None]) * q_h + cols[None, :]
     query = tl.load(q_at, mask=(heads[:, None] < REP) & (cols[None, :] < D), other=0.0)
     positive = tl.maximum(query, 0.0).to(query.dtype)
     negative = tl.minimum(query, 0.0).to(query.dtype)
-    bound = tl.dot(positive, tl.trans(high), input_precision=PRECISION)
-    bound = tl.dot(negative, tl.trans(low), bound, input_precision=PRECISION) * scale
-    if CAP:
-        bound = cap * (1.0 - 2.0 / (tl.exp2(bound * (2.8853900817779268 / cap)) + 1.0))
-    bound = bound * 1.4426950408889634
-    bound = tl.where(here[None, :] < P, bound, float("-inf"))
-    top = tl.max(bound, 1)
-    total = tl.sum(tl.exp2(bound - top[:, None]), 1)
     head = (r * G + g) * REP + heads
-    tl.store(logits + head[:, None] * P + here[None, :], bound, mask=(heads[:, None] < REP) & (here[None, :] < P))
+    top = tl.full([M], float("-inf"), tl.float32)
+    total = tl.zeros([M], tl.float32)
+    # the last tile of a program may lie behind the last page, but its first tile never does
+    for part in tl.range(0, PARTS):
+        here = (tile * PARTS + part) * BN + tl.arange(0, BN)
+        seen = (here[:, None] < P) & (cols[None, :] < D)
+        at = g * b_g + here[:, None].to(tl.int64) * b_p + cols[None, :]
+        high = tl.load(highest + at, mask=seen, other=0.0)
+        low = tl.load(lowest + at, mask=seen, other=0.0)
+        bound = tl.dot(positive, tl.trans(high), input_precision=PRECISION)
+        bound = tl.dot(negative, tl.trans(low), bound, input_precision=PRECISION) * scale
+        if CAP:
+            bound = cap * (1.0 - 2.0 / (tl.exp2(bound * (2.8853900817779268 / cap)) + 1.0))
+        bound = tl.where(here[None, :] < P, bound * 1.4426950408889634, float("-inf"))
+        shown = (heads[:, None] < REP) & (here[None, :] < P)
+        tl.store(logits + head[:, None] * P + here[None, :], bound, mask=shown)
+        top_new = tl.maximum(top, tl.max(bound, 1))
+        total = total * tl.exp2(top - top_new) + tl.sum(tl.exp2(bound - top_new[:, None]), 1)
+        top = top_new
     tl.store(stats + (head * tiles + tile) * 2, top, mask=heads < REP)
     tl.store(stats + (head * tiles + tile) * 2 + 1, total, mask=heads < REP)
 
@@ -139,7 +146,7 @@ def page_tokens(
     q, lowest, highest = (x if x.stride(-1) == 1 else x.contiguous() for x in (q, lowest, highest))
     if lowest.stride() != highest.stride():
         lowest, highest = lowest.contiguous(), highest.contiguous()
-    tiles, padded = triton.cdiv(P, TILE), tile_pow2(D)
+    tiles, padded = triton.cdiv(P, TILE * PARTS), tile_pow2(D)
     logits = torch.empty((R, H, P), dtype=torch.float32, device=q.device)
     stats = torch.empty((R, H, tiles, 2), dtype=torch.float32, device=q.device)
     chosen = torch.empty((R, G, max(1, width)), dtype=torch.int32, device=q.device)
@@ -148,7 +155,8 @@ def page_tokens(
     _bounds[(R * G * tiles,)](
         q, lowest, highest, logits, stats, *q.stride()[:2], *lowest.stride()[:2], P, G, tiles, scale, softcap or 0.0,
         REP=H // G, M=tile_pow2(H // G), D=D, DP=padded, BN=TILE, CAP=softcap is not None,
-        PRECISION="ieee" if q.dtype == torch.float32 else "tf32", num_warps=4,
+        PRECISION="ieee" if q.dtype == torch.float32 else "tf32", PARTS=PARTS, num_warps=4,
+        num_stages=fitting_stages(q.device, 0, 2 * TILE * padded * q.element_size(), 3),
     )  # fmt: skip
     size = triton.next_power_of_2(P)
     _page_tokens[(R * G,)](

@@ -20,6 +20,7 @@ from sparsebench.kernels.checks import check_device, check_heads, check_lists, f
 from sparsebench.kernels.online import attend_tile, logits_of
 
 PIECES_PER_PROCESSOR = 4
+WARPS = 4
 ROWS_PER_WAVE = 4
 
 
@@ -245,7 +246,7 @@ def sparse_decode_attention(
         *tokens.stride()[:2], *count.stride(), lens.stride(0), k_suffix.shape[2], R, G, target, scale, softcap or 0.0,
         P=pairs, REP=rep, M=tile_pow2(rep), D=D, DP=padded, BN=tile, CAP=softcap is not None,
         PRECISION="ieee" if q.dtype == torch.float32 else "tf32", LISTED=listed, OVERLAP=overlap,
-        num_warps=4, num_stages=fitting_stages(q.device, 16 * padded * size, 2 * tile * padded * size, 3),
+        num_warps=WARPS, num_stages=fitting_stages(q.device, 16 * padded * size, 2 * tile * padded * size, 3),
     )  # fmt: skip
     _merge[(R * H,)](
         part, stats, out, span, count, lens, *count.stride(), lens.stride(0), k_suffix.shape[2], R, G, target,

@@ -1,6 +1,6 @@
 """The greatest entries of each row, ascending by position: the Triton kernel beside :mod:`top_entries_ref`.
 
-One program holds a row in registers, finds the exact threshold bit by bit of its floats, and writes the
+One program holds a row in registers, finds the exact threshold by cutting the range of its floats' bits, and writes the
 positions above it in order. No sort, no second pass over memory.
 """
 
@@ -26,30 +26,39 @@ def ordered(x):
 
 @triton.jit
 def threshold(ranks, count):
-    """Greatest int32 t such that at least ``count`` of at most 32768 ``ranks`` are >= t: exact, two bits a step."""
-    least = tl.full([], -2147483648, tl.int64)
-    for step in range(16):
-        unit = tl.full([], 1, tl.int64) << (30 - 2 * step)
-        one = ranks >= (least + unit).to(tl.int32)
-        two = ranks >= (least + 2 * unit).to(tl.int32)
-        three = ranks >= (least + 3 * unit).to(tl.int32)
-        # three counts in one reduction, 20 bits each
-        packed = tl.sum(one.to(tl.int64) + (two.to(tl.int64) << 20) + (three.to(tl.int64) << 40), 0)
-        digit = (packed & 0xFFFFF >= count).to(tl.int64)
-        digit += ((packed >> 20) & 0xFFFFF >= count).to(tl.int64)
-        digit += (packed >> 40 >= count).to(tl.int64)
-        least += digit * unit
-    return least.to(tl.int32)
+    """A t such that exactly ``count`` of at most 2**20 ``ranks`` are >= t or, with ties, the greatest that has as many.
+
+    Each step cuts the range in four by three counts in one reduction, and ends as soon as a count is met: for values
+    without ties after about log4 of their number. The least int32 marks entries that do not compete.
+    """
+    low = tl.min(tl.where(ranks == -2147483648, 2147483647, ranks), 0).to(tl.int64)
+    high = tl.max(ranks, 0).to(tl.int64)
+    while low < high:
+        step = (high - low + 3) // 4
+        one, two, three = low + step, tl.minimum(low + 2 * step, high), tl.minimum(low + 3 * step, high)
+        marks = (ranks >= one.to(tl.int32)).to(tl.int64)
+        marks += (ranks >= two.to(tl.int32)).to(tl.int64) << 21
+        marks += (ranks >= three.to(tl.int32)).to(tl.int64) << 42
+        counts = tl.sum(marks, 0)
+        c1, c2, c3 = counts & 0x1FFFFF, (counts >> 21) & 0x1FFFFF, counts >> 42
+        high = tl.where(c3 >= count, high, tl.where(c2 >= count, three - 1, tl.where(c1 >= count, two - 1, one - 1)))
+        low = tl.where(c3 >= count, three, tl.where(c2 >= count, two, tl.where(c1 >= count, one, low)))
+        met = (c1 == count) | (c2 == count) | (c3 == count)
+        low = tl.where(c1 == count, one, tl.where(c2 == count, two, tl.where(c3 == count, three, low)))
+        high = tl.where(met, low, high)
+    return low.to(tl.int32)
 
 
 @triton.jit
 def places(ranks, count):
     """Which entries are the ``count`` greatest, and the place of each among them in order of position."""
     least = threshold(ranks, count)
-    above = (ranks > least).to(tl.int32)
-    equal = (ranks == least).to(tl.int32)
-    # equal entries fill what is left, the first ones first
-    kept = above + tl.where(tl.cumsum(equal, 0) <= count - tl.sum(above, 0), equal, 0)
+    kept = (ranks >= least).to(tl.int32)
+    if tl.sum(kept, 0) != count:
+        # equal entries fill what is left, the first ones first
+        above = (ranks > least).to(tl.int32)
+        equal = kept - above
+        kept = above + tl.where(tl.cumsum(equal, 0) <= count - tl.sum(above, 0), equal, 0)
     return kept != 0, tl.cumsum(kept, 0) - 1
 
 

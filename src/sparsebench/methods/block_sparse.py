@@ -56,7 +56,7 @@ class BlockSparse(PrefillMethod):
     def _scores(self, q: Tensor, k: Tensor, layer: Layer) -> Iterator[tuple[int, Tensor]]:
         queries, keys = block_means(q, self.block), block_means(k, self.block)
         H, N = q.shape[1], keys.shape[2]
-        for lo, hi in chunks(N, H * N):
+        for lo, hi in chunks(N, H * N, q.device):
             scores = logits_per_head(queries[:, :, lo:hi], keys, layer)
             scores[..., 0] = torch.finfo(scores.dtype).max  # below the diagonal's infinity
             yield lo, scores

@@ -12,11 +12,16 @@ from sparsebench.kernels.softcap import capped
 from sparsebench.methods.base import Layer
 
 CHUNK_ELEMENTS = 2**22  # float32 that still fit a cache; larger is slower on a CPU
+CUDA_FACTOR = 16  # a GPU wants few, large launches
 
 
-def chunks(total: int, per_item: int) -> Iterator[tuple[int, int]]:
-    """Bounds of runs of at most ``total`` items such that a run holds about ``CHUNK_ELEMENTS`` elements."""
-    step = max(1, CHUNK_ELEMENTS // max(1, per_item))
+def chunks(total: int, per_item: int, device: torch.device) -> Iterator[tuple[int, int]]:
+    """Bounds of runs of at most ``total`` items such that a run holds about ``CHUNK_ELEMENTS`` elements.
+
+    On a GPU runs are ``CUDA_FACTOR`` times as long.
+    """
+    elements = CHUNK_ELEMENTS * (CUDA_FACTOR if device.type == "cuda" else 1)
+    step = max(1, elements // max(1, per_item))
     for lo in range(0, total, step):
         yield lo, min(total, lo + step)
 
@@ -37,9 +42,14 @@ def logits_per_head(q: Tensor, k: Tensor, layer: Layer) -> Tensor:
     """
     *batch, H, T, D = q.shape
     G, S = k.shape[-3], k.shape[-2]
-    grouped = q.float().reshape(*batch, G, H // G * T, D)
-    logits = grouped @ k.float().transpose(-1, -2)
-    return capped(logits.view(*batch, H, T, S) * layer.scale, layer.softcap)
+    grouped = q.reshape(*batch, G, H // G * T, D)
+    if layer.impl == "triton" and q.dtype == k.dtype and q.dtype != torch.float32:
+        # the matrix units add half-precision products in float32: as exact as float32 copies of all keys, without them
+        left, right = grouped.flatten(0, -3), k.transpose(-1, -2).flatten(0, -3)
+        logits = torch.bmm(left, right, out_dtype=torch.float32)
+    else:
+        logits = grouped.float() @ k.float().transpose(-1, -2)
+    return capped(logits.view(*batch, H, T, S).mul_(layer.scale), layer.softcap)
 
 
 def last_query_weights(q: Tensor, k: Tensor, layer: Layer) -> Iterator[tuple[int, Tensor]]:
@@ -59,7 +69,7 @@ def last_query_weights(q: Tensor, k: Tensor, layer: Layer) -> Iterator[tuple[int
     L, S = q.shape[-2], k.shape[-2]
     positions = torch.arange(S, device=q.device)
     # the batch axis must not change the chunks: sums would differ in the last bit with it
-    for lo, hi in chunks(L, q.shape[-3] * S):
+    for lo, hi in chunks(L, q.shape[-3] * S, q.device):
         logits = logits_per_head(q[..., lo:hi, :], k, layer)
         future = positions[None, :] > positions[S - L + lo : S - L + hi, None]
         yield S - L + lo, logits.masked_fill_(future, -torch.inf).softmax(-1)

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from sparsebench.counting import block_rows
 from sparsebench.methods.base import Axes, DecodeMethod, Layer, PrefillMethod
-from sparsebench.methods.budget import check_block, tokens_kept
+from sparsebench.methods.budget import blocks_per_row, check_block, tokens_kept
 from sparsebench.methods.estimate import block_sums, chunks, logits_per_head
-from sparsebench.methods.pick import first_blocks, top_tokens
+from sparsebench.methods.pick import top_blocks, top_tokens
 from sparsebench.selection import BlockSelection, TokenSelection
 
 _SOURCE = "control of this project: selection by true attention mass"
@@ -21,15 +21,14 @@ _SOURCE = "control of this project: selection by true attention mass"
 
 @dataclass(frozen=True)
 class OraclePrefill(PrefillMethod):
-    """The blocks with the highest true attention mass, and the diagonal block of every query block.
+    """The key blocks with the highest true attention mass per query block and head, and the diagonal block.
 
-    Mass is compared over all heads and query blocks of a layer at once, per query: no choice of as many blocks keeps
-    more attention. Computes all of attention to choose, so it saves nothing: it tells how far a method is from the
-    best.
+    Computes all of attention to choose, so it saves nothing: it tells how far a method is from the best. No choice of
+    as many blocks for a query block keeps more of its attention.
 
-    Budget rule: the blocks with the most mass, until the kept query-key pairs, averaged over heads, come as near to
-    ``budget`` times the causal pairs as whole blocks allow without exceeding it. Heads and query blocks whose attention
-    is spread wide get more.
+    Budget rule: that of ``block_sparse``: the same number of key blocks for every query block
+    (:func:`sparsebench.methods.budget.blocks_per_row`). A budget shared among heads and query blocks would keep more
+    mass in all, but takes it from single queries that look at one place.
 
     Parameters
     ----------
@@ -41,9 +40,7 @@ class OraclePrefill(PrefillMethod):
 
     name: ClassVar[str] = "oracle"
     title: ClassVar[str] = "Oracle"
-    axes: ClassVar[Axes] = Axes(
-        unit="block", importance="true attention mass", budget="adaptive per head and query", cache="full"
-    )
+    axes: ClassVar[Axes] = Axes(unit="block", importance="true attention mass", budget="uniform", cache="full")
     source: ClassVar[str] = _SOURCE
 
     def __post_init__(self) -> None:
@@ -51,16 +48,16 @@ class OraclePrefill(PrefillMethod):
 
     def select(self, q: Tensor, k: Tensor, budget: float, layer: Layer) -> BlockSelection:
         """See :meth:`PrefillMethod.select`."""
-        order = 1 / self.mass(q, k, layer)
-        return first_blocks(order, q.shape[2], self.block, budget)
+        counts = blocks_per_row(q.shape[2], self.block, budget)
+        return top_blocks([(0, self.mass(q, k, layer))], counts, self.block, layer)
 
     def mass(self, q: Tensor, k: Tensor, layer: Layer) -> Tensor:
-        """Attention mass of each key block per query of each query block, float32 [B, H, N, N], all above 0."""
+        """Attention mass of each key block per query of each query block, float32 [B, H, N, N]."""
         B, H, T, _ = q.shape
         N = -(-T // self.block)
         positions = torch.arange(T, device=q.device)
         mass = q.new_zeros(B, H, N, N, dtype=torch.float32)
-        for first, stop in chunks(N, H * T * self.block):
+        for first, stop in chunks(N, H * T * self.block, q.device):
             lo, hi = first * self.block, min(T, stop * self.block)
             # one batch entry at a time: memory, and sums that do not depend on the batch
             for b in range(B):
@@ -68,9 +65,7 @@ class OraclePrefill(PrefillMethod):
                 logits.masked_fill_(positions[None, :hi] > positions[lo:hi, None], -torch.inf)
                 by_key_block = block_sums(logits.softmax(-1), self.block)
                 mass[b, :, first:stop, :stop] = block_sums(by_key_block.transpose(1, 2), self.block).transpose(1, 2)
-        # a trace of mass, different for each block, so that blocks without any still come in some order
-        trace = torch.linspace(1e-30, 2e-30, mass[0].numel(), device=q.device).view_as(mass[0])
-        return mass / block_rows(T, self.block, q.device)[:, None] + trace
+        return mass / block_rows(T, self.block, q.device)[:, None]
 
 
 @dataclass(frozen=True)

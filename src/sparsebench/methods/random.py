@@ -72,7 +72,7 @@ class RandomPrefill(PrefillMethod):
         seeds = torch.tensor(layer.seeds, device=q.device)[:, None, None, None]
         heads = torch.arange(H, device=q.device)[:, None, None]
         keys = torch.arange(N, device=q.device)
-        for lo, hi in chunks(N, H * N):
+        for lo, hi in chunks(N, H * N, q.device):
             yield lo, scrambled(seeds, layer.index, heads, torch.arange(lo, hi, device=q.device)[:, None], keys)
 
 
