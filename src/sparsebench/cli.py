@@ -6,6 +6,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from sparsebench import __version__
 from sparsebench.commands import look, query, run, tabulate
@@ -14,7 +15,11 @@ from sparsebench.errors import UserError
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line; each command module adds its subcommands."""
-    top = argparse.ArgumentParser(prog="sparsebench", description="What sparse attention costs and what it loses.")
+    top = argparse.ArgumentParser(
+        prog="sparsebench",
+        description="What sparse attention costs and what it loses.",
+        formatter_class=partial(argparse.HelpFormatter, max_help_position=16),
+    )
     top.add_argument("--version", action="version", version=f"sparsebench {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
     for module in (run, tabulate, query, look):
