@@ -62,12 +62,14 @@ def test_oracle_keeps_the_most_mass_of_any_choice() -> None:
     mass = weights.softmax(-1).view(1, 4, 16, 16, 16, 16).sum((3, 5)) / 16
     oracle = OraclePrefill(block=16)
     torch.testing.assert_close(oracle.mass(q, k, LAYER).double(), mass, atol=1e-6, rtol=1e-5)
-    kept = {}
-    for method in (oracle, BlockSparse(block=16), FlexPrefill(block=16), RandomPrefill(block=16)):
-        picked = method.select(q, k, 0.4, LAYER)
-        rows = valid_lists(picked.blocks, picked.count)
-        kept[method.name] = sum(mass.view(64, 16)[i, row].sum().item() for i, row in enumerate(rows))
-    assert max(kept, key=kept.__getitem__) == "oracle", kept
+    best, *others = (
+        method.select(q, k, 0.4, LAYER) for method in (oracle, BlockSparse(block=16), RandomPrefill(block=16))
+    )
+    chosen = valid_lists(best.blocks, best.count)
+    for picked in others:
+        for i, row in enumerate(valid_lists(picked.blocks, picked.count)):
+            assert len(row) == len(chosen[i])
+            assert mass.view(64, 16)[i, chosen[i]].sum() >= mass.view(64, 16)[i, row].sum() - 1e-6
 
 
 def planted_lines(columns: list[int], offsets: list[int], T: int, D: int = 256) -> tuple[Tensor, Tensor]:
