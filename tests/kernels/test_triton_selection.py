@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sparsebench.kernels import page_tokens_ref, top_entries_ref
+
+
+def test_top_entries_worked_by_hand(device) -> None:
+    from sparsebench.kernels.top_entries import top_entries
+
+    scores = torch.tensor([[5.0, 1.0, 5.0, -1.0, 5.0], [0.0, -torch.inf, -0.0, torch.inf, 2.0]], device=device)
+    count = torch.tensor([2, 3], dtype=torch.int32, device=device)
+    # of three equal fives the first two; minus zero equals zero
+    assert top_entries(scores, count, 4).tolist() == [[0, 2, 0, 0], [0, 3, 4, 0]]
+
+
+def check_top(n: int, device: torch.device) -> None:
+    from sparsebench.kernels.top_entries import top_entries
+
+    torch.manual_seed(n)
+    scores = torch.randn(3, 4, n, device=device)
+    scores[0] = scores[0].round()  # many ties
+    scores[1, 2], scores[1, 2, 0] = -torch.inf, torch.inf
+    width = max(1, n // 3)
+    count = torch.randint(1, width + 1, (3, 4), dtype=torch.int32, device=device)
+    assert torch.equal(top_entries(scores, count, width), top_entries_ref.top_entries(scores, count, width))
+
+
+@pytest.mark.parametrize("n", [1, 2, 63, 1000])
+def test_top_entries_match_a_stable_sort(n, device, poison) -> None:
+    check_top(n, device)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("n", [111, 4097, 32768])
+def test_top_entries_match_a_stable_sort_on_gpu(n, gpu, poison) -> None:
+    check_top(n, gpu)
+
+
+def check_pages(R, G, ratio, D, S, page, softcap, dtype, device) -> None:
+    from sparsebench.kernels.page_tokens import page_tokens
+
+    torch.manual_seed(S)
+    P = -(-S // page)
+    lowest = torch.randn(G, P, D, device=device).to(dtype)
+    highest = (lowest.float() + torch.rand(G, P, D, device=device)).to(dtype)
+    q = torch.randn(R, G * ratio, D, device=device).to(dtype)
+    width = (P - 1) // 2
+    pages = torch.randint(0, width + 1, (R,), dtype=torch.int32, device=device)
+    settings = {"page": page, "length": S, "scale": 0.05, "softcap": softcap}
+    got = page_tokens(q, lowest, highest, pages, width, **settings)
+    scores = page_tokens_ref.page_bounds(q, lowest, highest, 0.05, softcap).softmax(-1).sum(2)
+    last = S - (P - 1) * page
+    for r in range(R):
+        for g in range(G):
+            tokens = got[r, g, : last + int(pages[r]) * page].tolist()
+            assert tokens[:last] == list(range((P - 1) * page, S))
+            firsts = tokens[last::page]
+            assert tokens[last:] == [t + i for t in firsts for i in range(page)]
+            chosen = {t // page for t in firsts}
+            assert len(chosen) == int(pages[r])
+            # sums in another order may swap pages whose scores are all but equal
+            rest = [float(scores[r, g, p]) for p in range(P - 1) if p not in chosen]
+            if chosen and rest:
+                assert min(float(scores[r, g, p]) for p in chosen) >= max(rest) * (1 - 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("R", "G", "ratio", "D", "S", "page", "softcap"),
+    [
+        (1, 1, 1, 64, 16, 16, None),
+        (3, 2, 4, 80, 333, 16, None),
+        (2, 2, 3, 128, 700, 16, 10.0),
+        (2, 1, 16, 64, 129, 32, None),
+    ],
+)
+def test_page_tokens_are_those_of_the_best_pages(R, G, ratio, D, S, page, softcap, device, poison) -> None:
+    check_pages(R, G, ratio, D, S, page, softcap, torch.float32, device)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("S", [63, 1000, 4097, 40000])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_page_tokens_on_gpu(S, dtype, gpu, poison) -> None:
+    check_pages(3, 2, 4, 128, S, 16, None, dtype, gpu)
