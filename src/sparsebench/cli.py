@@ -6,19 +6,25 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
-from functools import partial
 
 from sparsebench import __version__
 from sparsebench.commands import look, query, run, tabulate
 from sparsebench.errors import UserError
 
 
+class _Help(argparse.HelpFormatter):
+    """Aligns purposes behind the longest command: argparse does not count the indentation of subcommands."""
+
+    def add_argument(self, action: argparse.Action) -> None:
+        self._indent()
+        super().add_argument(action)
+        self._dedent()
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line; each command module adds its subcommands."""
     top = argparse.ArgumentParser(
-        prog="sparsebench",
-        description="What sparse attention costs and what it loses.",
-        formatter_class=partial(argparse.HelpFormatter, max_help_position=16),
+        prog="sparsebench", description="What sparse attention costs and what it loses.", formatter_class=_Help
     )
     top.add_argument("--version", action="version", version=f"sparsebench {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")

@@ -15,7 +15,7 @@ def add(commands: Commands) -> None:
     _config(sub)
     command(commands, "schema", "print the JSON schema of the config", _schema)
     command(commands, "methods", "list the attention methods with their four axes", _methods)
-    command(commands, "tasks", "list the tasks with metric, chance level, minimum length and source", _tasks)
+    command(commands, "tasks", "list the tasks with metric, chance, minimum length, source", _tasks)
     sub = command(commands, "show-sample", "print one prompt, its gold answer and what would score", _show)
     sub.add_argument("--task", required=True, help="a task of the config, or any task at its defaults")
     sub.add_argument("--length", type=int, required=True, metavar="TOKENS")
