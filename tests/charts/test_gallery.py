@@ -3,7 +3,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import altair as alt
 import polars as pl
 import pytest
 import vl_convert
@@ -11,7 +10,7 @@ import vl_convert
 from sparsebench.charts.data import Tables
 from sparsebench.charts.palette import looks
 from sparsebench.charts.registry import chart_names, load_chart
-from sparsebench.charts.render import render_chart
+from sparsebench.charts.render import render_chart, vegalite_version
 from sparsebench.errors import UserError
 from sparsebench.stats.accuracy import accuracy_table
 from sparsebench.stats.frontier import frontier_table
@@ -35,8 +34,7 @@ def tables(scores: pl.DataFrame) -> Tables:
 
 
 def svg(name: str, tables: Tables) -> str:
-    version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    return vl_convert.vegalite_to_svg(load_chart(name).build(tables).to_dict(), vl_version=version)
+    return vl_convert.vegalite_to_svg(load_chart(name).build(tables).to_dict(), vl_version=vegalite_version())
 
 
 def test_gallery_holds_the_charts_of_the_report() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import altair as alt
 import polars as pl
+import polars.selectors as cs
 
 from sparsebench.charts.palette import Look, looks
 
@@ -91,6 +92,11 @@ def with_budget(lines: pl.DataFrame) -> pl.DataFrame:
     middle, step = (len(order) - 1) / 2, 0.24 / max(len(order), 4)
     place = pl.col("method").replace_strict({k: v - middle for k, v in order.items()}, return_dtype=pl.Float64)
     return lines.with_columns(budget=(1 - pl.col("sparsity")) * (-step * place).exp())
+
+
+def drawn(lines: pl.DataFrame, *columns: str) -> pl.DataFrame:
+    """Only the columns that a chart reads, with five decimals: a chart carries its data, and a page many charts."""
+    return lines.select(columns).with_columns(cs.float().round(5))
 
 
 def length_label(column: str = "length_tok") -> pl.Expr:

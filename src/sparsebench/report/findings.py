@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 from markupsafe import Markup
 
 from sparsebench.report.phrases import Row, accuracy, bounds, kept, linked, listed, name, plural, share
 from sparsebench.stats.configuration import DENSE
+from sparsebench.stats.intervals import bounded_difference_interval
 
 # A method tolerates a sparsity when it keeps this share of dense, there and at every lower sparsity run.
 TOLERATED = 0.95
@@ -88,11 +90,17 @@ def _tolerance(rows: list[Row], dense: Row | None) -> Iterator[Markup]:
             parts.append(Markup("<b>{}</b> {}").format(method, level))
         text = f"Highest sparsity up to which at least {TOLERATED:.0%} of dense is kept, {by}: "
         yield Markup("{}{}.").format(text, listed(parts))
-    if dense is not None and dense["kept_low"] is not None and dense["kept_low"] < TOLERATED:
+    if dense is not None and (most := _most_that_can_be_shown(dense)) < TOLERATED:
         yield Markup(
-            "With n = {} even dense, compared with itself, is sure to keep only {}: more samples are needed before any "
-            "method can be shown to keep {}."
-        ).format(f"{dense['n']:,}", linked(share(dense["kept_low"]), dense), f"{TOLERATED:.0%}")
+            "With n = {} a method that loses nothing at all is shown to keep {} of dense, no more: more samples are needed "
+            "before any can be shown to keep {}."
+        ).format(linked(f"{dense['n']:,}", dense), share(most), f"{TOLERATED:.0%}")
+
+
+def _most_that_can_be_shown(dense: Row) -> float:
+    """Lower end of the share kept by a method whose every score equals dense, tasks taken as equally large."""
+    low, _ = bounded_difference_interval(np.zeros(round(dense["n"] / dense["n_tasks"])))
+    return float(1 + low / np.sqrt(dense["n_tasks"]) / dense["accuracy"])
 
 
 def _held(rows: list[Row], key: str) -> Row | None:

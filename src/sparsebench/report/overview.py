@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from sparsebench.charts.data import Tables, load_tables
 from sparsebench.charts.registry import chart_names, load_chart
+from sparsebench.charts.render import vegalite_version
 from sparsebench.config import parse_config
 from sparsebench.report.downloads import downloads
 from sparsebench.report.findings import doubts, findings, numbered
@@ -122,10 +123,7 @@ def _charts(tables: Tables) -> list[dict[str, Any]]:
 
 def _library() -> str:
     """Vega, Vega-Lite and Vega-Embed, of the Vega-Lite version that the charts are written in."""
-    import altair
     import vl_convert
 
-    version = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version).replace(
-        "</script", "<\\/script"
-    )
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=vegalite_version())
+    return bundle.replace("</script", "<\\/script")

@@ -9,6 +9,7 @@ import polars as pl
 
 from sparsebench.charts.data import Tables
 from sparsebench.charts.style import (
+    drawn,
     length_label,
     method_look,
     notice,
@@ -29,6 +30,23 @@ CAPTION = (
     "told from each other. The black line is dense attention, the grey band its interval. Dashed grey: the "
     "controls; the oracle picks by true attention mass, random picks blindly. Rows marked 'no signal' have a "
     "dense score too close to chance to lose anything. n is in the tooltips."
+)
+
+COLUMNS = (
+    "phase",
+    "method",
+    "task",
+    "panel",
+    "length",
+    "length_tok",
+    "sparsity",
+    "budget",
+    "accuracy",
+    "accuracy_low",
+    "accuracy_high",
+    "difference",
+    "cost",
+    "n",
 )
 
 
@@ -53,7 +71,7 @@ def _by_phase(accuracy: pl.DataFrame) -> list[tuple[tuple[str, str], pl.DataFram
 
 def _panels(model: str, phase: str, lines: pl.DataFrame, every: list[str]) -> Any:
     mark = pl.when("signal").then(pl.col("task")).otherwise(pl.col("task") + " (no signal)")
-    frame = with_budget(lines).with_columns(panel=mark, length=length_label()).drop("samples", "scores")
+    frame = with_budget(lines).with_columns(panel=mark, length=length_label())
     sparse = frame.filter(pl.col("phase") != "dense")
     lengths = frame.sort("length_tok")["length"].unique(maintain_order=True).to_list()
     look = method_look(every, every)
@@ -81,7 +99,7 @@ def _panels(model: str, phase: str, lines: pl.DataFrame, every: list[str]) -> An
         dense.mark_rule(strokeWidth=1.5).encode(y=y, **flat, tooltip=tips),
         base.mark_line(strokeWidth=1.8).encode(y=y, strokeDash=look["strokeDash"], **flat),
         base.mark_point(filled=True, size=48).encode(y=y, shape=look["shape"], **flat, tooltip=tips),
-        data=frame,
+        data=drawn(frame, *COLUMNS),
     ).properties(width=panel_width(len(lengths)), height=150)
     return layers.facet(
         row=alt.Row("panel:N", title=None, header=alt.Header(labelOrient="top", labelAnchor="start", labelPadding=2)),

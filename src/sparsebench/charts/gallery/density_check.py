@@ -9,6 +9,7 @@ import polars as pl
 
 from sparsebench.charts.data import Tables
 from sparsebench.charts.style import (
+    drawn,
     length_label,
     method_look,
     notice,
@@ -28,6 +29,23 @@ CAPTION = (
     "it was given; above, more. Points are means over tasks, bars run from the lowest to the highest task. Cost "
     "in the other charts is the measured density, so a method gains nothing by overspending. Numbers of tasks and "
     "samples are in the tooltips."
+)
+
+COLUMNS = (
+    "method",
+    "sparsity",
+    "length",
+    "length_tok",
+    "budget",
+    "target",
+    "measured",
+    "lowest",
+    "highest",
+    "ratio",
+    "ratio_low",
+    "ratio_high",
+    "tasks",
+    "n",
 )
 
 
@@ -86,6 +104,6 @@ def _panels(model: str, phase: str, lines: pl.DataFrame, every: list[str], shown
         alt.Chart().mark_rule(color="#777").encode(y=alt.datum(1, scale=scale)),
         base.mark_line(strokeWidth=1.4).encode(y=y, strokeDash=look["strokeDash"], **flat),
         base.mark_point(filled=True, size=55).encode(y=y, shape=look["shape"], **flat, tooltip=tips),
-        data=frame,
+        data=drawn(frame, *COLUMNS),
     ).properties(width=panel_width(len(lengths)), height=170)
     return layers.facet(column=alt.Column("length:N", sort=lengths, title=None), title=phase_title(model, phase))

@@ -9,6 +9,7 @@ import polars as pl
 
 from sparsebench.charts.data import Tables
 from sparsebench.charts.style import (
+    drawn,
     length_label,
     method_look,
     notice,
@@ -30,6 +31,19 @@ CAPTION = (
     "tooltips."
 )
 
+COLUMNS = (
+    "method",
+    "task",
+    "length",
+    "length_tok",
+    "sparsity",
+    "budget",
+    "oracle_gap",
+    "oracle_gap_low",
+    "oracle_gap_high",
+    "n",
+)
+
 
 def build(tables: Tables) -> Any:
     """One block of panels per model and phase that has an oracle."""
@@ -48,7 +62,7 @@ def build(tables: Tables) -> Any:
 
 
 def _panels(model: str, phase: str, lines: pl.DataFrame, every: list[str], shown: list[str]) -> Any:
-    frame = with_budget(lines).with_columns(length=length_label()).drop("samples", "scores")
+    frame = with_budget(lines).with_columns(length=length_label())
     lengths = frame.sort("length_tok")["length"].unique(maintain_order=True).to_list()
     look = method_look(every, shown)
     opacity, pick = picker()
@@ -74,7 +88,7 @@ def _panels(model: str, phase: str, lines: pl.DataFrame, every: list[str], shown
         alt.Chart().mark_rule(color="#555", strokeDash=[5, 3]).encode(y=alt.datum(0, scale=scale)),
         base.mark_line(strokeWidth=1.8).encode(y=y, strokeDash=look["strokeDash"], **flat),
         base.mark_point(filled=True, size=48).encode(y=y, shape=look["shape"], **flat, tooltip=tips),
-        data=frame,
+        data=drawn(frame, *COLUMNS),
     ).properties(width=panel_width(len(lengths)), height=150)
     return layers.facet(
         row=alt.Row("task:N", title=None, header=alt.Header(labelOrient="top", labelAnchor="start", labelPadding=2)),

@@ -9,6 +9,7 @@ import polars as pl
 
 from sparsebench.charts.data import Tables
 from sparsebench.charts.style import (
+    drawn,
     length_label,
     method_look,
     notice,
@@ -27,6 +28,22 @@ CAPTION = (
     "grey line joins the Pareto set: no configuration is both cheaper and as accurate. Bars are 95 % intervals of "
     "the mean over tasks. The large black diamond is dense attention. Controls (dashed grey) are shown but never "
     "count. The share of bootstrap draws in which a point is on the frontier, and n, are in the tooltips."
+)
+
+COLUMNS = (
+    "method",
+    "sparsity",
+    "length",
+    "length_tok",
+    "cost",
+    "accuracy",
+    "accuracy_low",
+    "accuracy_high",
+    "kept",
+    "member",
+    "member_probability",
+    "tasks",
+    "n",
 )
 
 
@@ -84,6 +101,6 @@ def _panels(model: str, phase: str, lines: pl.DataFrame, every: list[str], shown
         base.transform_filter(alt.datum.method == "dense")
         .mark_point(filled=True, size=190)
         .encode(y=y, shape=look["shape"], **flat, tooltip=tips),
-        data=frame,
+        data=drawn(frame, *COLUMNS),
     ).properties(width=panel_width(len(lengths)), height=240)
     return layers.facet(column=alt.Column("length:N", sort=lengths, title=None), title=phase_title(model, phase))
