@@ -68,6 +68,13 @@ def weave(
     return "".join(parts).rstrip(), tuple(offsets)
 
 
+def _added(window: Window, needles: Sequence[str]) -> int:
+    """Tokens that needles add to a text when each stands between two sentences."""
+    between = NOISE[0]
+    with_needles = window.measure([between, *(piece for needle in needles for piece in (needle, between))])
+    return sum(with_needles) - sum(window.measure([between] * (len(needles) + 1)))
+
+
 def hide(
     task: str,
     window: Window,
@@ -88,8 +95,7 @@ def hide(
     user, evidence
         The message and the character offset of each needle in it.
     """
-    needles_tok = sum(window.measure(needles))
-    room = window.room(head + tail, answer_prefix, reserve=needles_tok + len(needles) // 4)
+    room = window.room(head + tail, answer_prefix, reserve=_added(window, needles) + len(needles) // 10)
     if room < 0:
         # At least 95 % must be filled, so a window that just holds the needles would do.
         raise too_short(task, window, window.length_tok - room)

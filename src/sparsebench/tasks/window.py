@@ -97,12 +97,13 @@ class Window:
 
         A token belongs to the piece in which it begins.
         """
-        ends, total = [], 0
+        # Some tokenizers treat the beginning of a text as that of a word: let the pieces stand after something.
+        ends, total = [1], 1
         for piece in pieces:
             total += len(piece)
             ends.append(total)
-        starts = [start for start, _ in self._encode("".join(pieces)).offsets]
-        bounds = [0, *(bisect_right(starts, end - 1) for end in ends)]
+        starts = [start for start, _ in self._encode("\n" + "".join(pieces)).offsets]
+        bounds = [bisect_right(starts, end - 1) for end in ends]
         return [high - low for low, high in pairwise(bounds)]
 
     def cut(self, text: str, room: int) -> str:
