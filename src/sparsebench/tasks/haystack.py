@@ -95,7 +95,8 @@ def hide(
     user, evidence
         The message and the character offset of each needle in it.
     """
-    room = window.room(head + tail, answer_prefix, reserve=_added(window, needles) + len(needles) // 10)
+    # What follows a needle may begin a token otherwise than after a sentence; not every time, and by one token.
+    room = window.room(head + tail, answer_prefix, reserve=_added(window, needles) + len(needles) // 4)
     if room < 0:
         # At least 95 % must be filled, so a window that just holds the needles would do.
         raise too_short(task, window, window.length_tok - room)
