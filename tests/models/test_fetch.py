@@ -25,6 +25,17 @@ def test_a_local_folder_is_used_where_it_is(tiny_llama_dir: Path, tmp_path: Path
     assert (info.architecture, info.layers, info.heads, info.kv_heads) == ("LlamaForCausalLM", 2, 4, 2)
 
 
+def test_a_folder_that_changes_is_noticed(tmp_path: Path) -> None:
+    source = ModelSource(path=str(tmp_path))
+    empty = source.state()
+    (tmp_path / "model.safetensors").write_bytes(b"1")
+    one = source.state()
+    assert source.state() == one != empty
+    (tmp_path / "model.safetensors").write_bytes(b"12")
+    assert source.state() != one
+    assert ModelSource(hub="some/model").state() == ModelSource(path="/no/such/folder").state() == ""
+
+
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"models\.m\.path: .*'/no/such/folder'"):
         fetch_model("m", ModelSource(path="/no/such/folder"), tmp_path / "m")

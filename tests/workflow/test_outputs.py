@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import polars
@@ -83,3 +84,15 @@ def test_snakemake_finds_nothing_to_criticise(tiny_llama_dir: Path, tmp_path: Pa
 def test_every_rule_logs_what_its_job_says() -> None:
     rules = "".join(path.read_text() for path in sorted((ROOT / "workflow" / "rules").glob("*.smk")))
     assert rules.count("\nrule ") == rules.count("| tee {log}") > 0
+
+
+def test_a_model_folder_that_changed_is_looked_at_again(study: Study, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(study.config["models"]["tiny"]["path"], model)
+    study.config["models"]["tiny"]["path"] = str(model)
+    study.run("results/models/tiny/model.json")
+    before = (study.folder / "results/models/tiny/model.json").read_text()
+    weights = model / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    study.run("results/models/tiny/model.json")
+    assert (study.folder / "results/models/tiny/model.json").read_text() != before

@@ -18,6 +18,7 @@ rule fetch_model:
         source=lambda w: GRID.config.models[w.model]
         .source()
         .model_dump_json(exclude_none=True),
+        state=lambda w: GRID.config.models[w.model].source().state(),
         limit=lambda w: (
             f"--max-length {GRID.config.models[w.model].max_length_tok}"
             if GRID.config.models[w.model].max_length_tok

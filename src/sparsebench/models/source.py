@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -41,3 +43,14 @@ class ModelSource(Spec):
         if self.hub is not None:
             return f"hub:{self.hub}@{self.revision or 'main'}"
         return f"path:{self.path}" if self.path is not None else f"pip:{self.pip}"
+
+    def state(self) -> str:
+        """Names, sizes and times of a local folder's files, so that a folder that changed is looked at again.
+
+        "" for other sources, which do not change under their name, and for a folder that is not there.
+        """
+        folder = Path(self.path).expanduser() if self.path is not None else None
+        if folder is None or not folder.is_dir():
+            return ""
+        files = sorted((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in folder.iterdir() if p.is_file())
+        return hashlib.sha256(repr(files).encode()).hexdigest()[:16]
