@@ -147,3 +147,14 @@ def test_configuration_does_not_differ_from_itself() -> None:
     assert oracle.select("oracle_gap", "oracle_gap_low", "oracle_gap_high").unique().rows() == [(0.0, 0.0, 0.0)]
     # Another method that scores the same on three samples might still differ on the next.
     assert (table.filter(pl.col("phase") == "prefill")["difference_high"] > 0).any()
+
+
+def test_share_kept_lies_between_nothing_and_a_perfect_score() -> None:
+    table = pl.DataFrame(pl.from_arrow(accuracy_table(scores_table(6)))).filter(pl.col("dense_accuracy") > 0)
+    assert (table["kept_low"] >= 0).all()
+    assert (table["kept_high"] <= 1 / table["dense_accuracy"]).all()
+    # A method that loses every sample keeps nothing, and is not shown to keep less than that.
+    lost = table.filter(pl.col("accuracy") == 0, pl.col("phase") == "prefill")
+    assert lost.height
+    assert (lost["kept"] == 0).all()
+    assert (lost["kept_low"] == 0).all()

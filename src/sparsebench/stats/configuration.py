@@ -61,9 +61,11 @@ def relative_cost(prompt_tok: pl.Expr, generated_tok: pl.Expr) -> pl.Expr:
 def shares_kept() -> list[pl.Expr]:
     """``kept``, ``kept_low``, ``kept_high``: accuracy as a share of dense, from the paired difference and its interval.
 
-    The dense mean over the same samples is taken as known: what is asked is how much of *that* score is kept. Null
-    where dense scores nothing.
+    The dense mean over the same samples is taken as known: what is asked is how much of *that* score is kept, at
+    least nothing and at most a perfect score. Null where dense scores nothing.
     """
     ends = {"kept": "difference", "kept_low": "difference_low", "kept_high": "difference_high"}
     dense = pl.col("dense_accuracy")
-    return [pl.when(dense > 0).then(1 + pl.col(end) / dense).alias(name) for name, end in ends.items()]
+    return [
+        pl.when(dense > 0).then((1 + pl.col(end) / dense).clip(0, 1 / dense)).alias(name) for name, end in ends.items()
+    ]
