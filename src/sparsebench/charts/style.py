@@ -11,6 +11,7 @@ import polars as pl
 import polars.selectors as cs
 
 from sparsebench.charts.palette import Look, looks
+from sparsebench.stats.configuration import DENSE
 
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
 PAGE_WIDTH = 1060  # room for panels at laptop width, beside the vertical axis
@@ -88,9 +89,11 @@ def share_axis(field: str, title: str) -> alt.Y:
 
 def with_budget(lines: pl.DataFrame) -> pl.DataFrame:
     """Add ``budget``, the place on the sparsity axis: a little apart per method, so that intervals do not overlap."""
-    order = {name: i for i, name in enumerate(looks(lines["method"]))}
+    sparse = [name for name in looks(lines["method"]) if name != DENSE]
+    order = {name: i for i, name in enumerate(sparse)}
     middle, step = (len(order) - 1) / 2, 0.24 / max(len(order), 4)
-    place = pl.col("method").replace_strict({k: v - middle for k, v in order.items()}, return_dtype=pl.Float64)
+    shifts = {name: i - middle for name, i in order.items()}
+    place = pl.col("method").replace_strict(shifts, default=0.0, return_dtype=pl.Float64)
     return lines.with_columns(budget=(1 - pl.col("sparsity")) * (-step * place).exp())
 
 
