@@ -12,6 +12,7 @@ import pyarrow.feather as feather
 
 from tests.workflow.study import METHOD, SCORES, Study, jobs
 
+DENSE = "results/predictions/tiny/dense/niah/384.arrow"
 # dense prefill: dense, quest at one sparsity and `mine` at two, 3 samples each
 ROWS = 3 * 4
 
@@ -36,8 +37,9 @@ def test_touching_files_recomputes_nothing(study: Study) -> None:
 
 def test_a_new_sparsity_computes_its_rows_alone(study: Study) -> None:
     study.config["decode"]["quest"]["sparsity"].append(0.8)
-    planned = jobs(study.run(SCORES))
+    planned = jobs(study.run("--dry-run"))
     assert planned["infer_cell"] == planned["score_cell"] == 1
+    study.run(DENSE)
     assert study.rows() == (3, ROWS)
 
 
@@ -50,22 +52,23 @@ def test_more_samples_keep_those_there_are(study: Study) -> None:
 
 def test_a_new_method_computes_its_rows_alone(study: Study) -> None:
     study.config["decode"]["snapkv"] = {"sparsity": [0.9]}
-    study.run(SCORES)
+    study.run(DENSE)
     assert study.rows() == (3, ROWS)
 
 
 def test_a_new_length_leaves_the_others_alone(study: Study) -> None:
     study.config["lengths"].append(512)
-    planned = jobs(study.run(SCORES))
+    planned = jobs(study.run("--dry-run"))
     assert (planned["synthesise_task"], planned["infer_cell"]) == (1, 2)
+    study.run(DENSE.replace("384", "512"))
     assert study.rows(length=512) == (ROWS, 0)
 
 
 def test_editing_a_method_recomputes_its_rows_alone(study: Study) -> None:
     with (study.folder / "mine.py").open("a") as file:
         file.write("\n# thought better of it\n")
-    planned = jobs(study.run(SCORES))
-    assert planned["infer_cell"] == 1
+    assert jobs(study.run("--dry-run"))["infer_cell"] == 1
+    study.run(DENSE)
     assert study.rows() == (3 * 2, 3 * 2)
 
 
@@ -81,10 +84,9 @@ def test_a_killed_run_resumes_where_it_was(tiny_llama_dir: Path, tmp_path: Path)
     study.config["prefill"] = {}
     study.config["samples"] = 6
     (study.folder / "mine.py").write_text(METHOD.format(pause=1))
-    predictions = "results/predictions/tiny/dense/niah/384.arrow"
     journal = study.folder / "results/journal/tiny/dense/niah/384.jsonl"
     running = subprocess.Popen(
-        study.command(predictions),
+        study.command(DENSE),
         env=study.environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -98,10 +100,10 @@ def test_a_killed_run_resumes_where_it_was(tiny_llama_dir: Path, tmp_path: Path)
     finally:
         os.killpg(running.pid, signal.SIGKILL)
         running.wait()
-    assert not (study.folder / predictions).exists()
+    assert not (study.folder / DENSE).exists()
 
     study.run("--unlock")
-    study.run(predictions, "--rerun-incomplete")
+    study.run(DENSE, "--rerun-incomplete")
     computed, reused = study.rows()
     assert computed + reused == 6 * 4
     assert 4 <= reused < 6 * 4
