@@ -16,8 +16,8 @@ NAME = "tolerance"
 TITLE = "Tolerated sparsity"
 CAPTION = (
     "Highest sparsity up to which a method keeps at least 95 % of the dense score (large figure and shade), and up to "
-    "which the lower end of the paired 95 % interval says so too (`sure`); every lower sparsity that was run holds as "
-    "well. `<` says that it fails at the lowest sparsity run, `≥` that it holds at the highest. With few samples "
+    "which the lower end of the paired 95 % interval says so too ('sure'); every lower sparsity that was run holds as "
+    "well. '<' says that it fails at the lowest sparsity run, '≥' that it holds at the highest. With few samples "
     "little is sure: n is in the tooltips. The last row of each panel is the worst task. Oracle and random are "
     "controls. Tasks without signal are left out."
 )
@@ -79,7 +79,7 @@ def _panels(model: str, phase: str, lines: pl.DataFrame, levels: list[float]) ->
             base.mark_text(fontSize=9, dy=9).encode(text="sure:N", color=dark, tooltip=tips),
             data=frame,
         )
-        .properties(width={"step": 62}, height={"step": 36})
+        .properties(width={"step": max(62, 120 // len(methods))}, height={"step": 36})
         .facet(
             column=alt.Column("length:N", sort=lengths, title=None),
             title=phase_title(model, phase),
