@@ -162,6 +162,6 @@ def page_tokens(
     _page_tokens[(R * G,)](
         logits, stats, pages.contiguous(), chosen, tokens, P, G, tiles, max(1, width), n, length,
         REP=H // G, PP=size, TP=triton.next_power_of_2(tiles), PAGE=page, STEP=1024,
-        num_warps=4 if size <= 1024 else 8 if size <= 2048 else 16,
+        num_warps=4 if size <= 1024 else 8 if size <= 8192 else 16,
     )  # fmt: skip
     return tokens

@@ -19,15 +19,19 @@ from sparsebench.kernels.checks import check_prefill, fitting_stages, tile_pow2
 from sparsebench.kernels.descriptor import descriptor, unit_stride
 from sparsebench.kernels.online import attend_tile, logits_of
 
-TILE = 64  # queries per block and keys per tile; equal to the bits of one word of the bit set
+TILE = 64  # keys per tile: the bits of one word of the bit set
+BORDER = tl.constexpr(256)  # bits of zero on both sides of the set, for what lies outside the prompt
+COLUMNS = 16  # columns per step: each pair is looked up in the bit set, which takes registers
+WIDE_FROM = 192
+WIDE_REGISTERS = 128  # so that two programs of 8 warps share a processor
 
 
 @triton.jit
 def _cover(diagonals, diagonal_count, tiles, tile_count, d, T, BM: tl.constexpr, BN: tl.constexpr):
     """Greedy cover of one head's diagonals, nearest first: tile j holds the keys ``t0 - tiles[j] + [0, BN)``.
 
-    ``low`` is the lowest key (from t0) covered so far. A diagonal o needs [-o, -o + BM); since BN >= BM, one more tile
-    below ``low`` always reaches -o.
+    ``low`` is the lowest key (from t0) covered so far. A diagonal o needs [-o, -o + BM), which takes at most BM / BN
+    more tiles below ``low``.
     """
     head = tl.program_id(0).to(tl.int64)
     number = tl.load(diagonal_count + head)
@@ -35,11 +39,11 @@ def _cover(diagonals, diagonal_count, tiles, tile_count, d, T, BM: tl.constexpr,
     made = 0
     for j in tl.range(0, number):
         offset = tl.load(diagonals + head * d + j)
-        if (-offset < low) & (offset < T):
-            top = tl.minimum(-offset + BM, low)
-            low = top - BN
-            tl.store(tiles + head * d + made, -low)
-            made += 1
+        for _ in range(BM // BN):
+            if (-offset < low) & (offset < T):
+                low = tl.minimum(-offset + BM, low) - BN
+                tl.store(tiles + head * (d * (BM // BN)) + made, -low)
+                made += 1
     tl.store(tile_count + head, made)
 
 
@@ -60,7 +64,7 @@ def _vertical_slash(
     k_b, k_g, k_t, v_b, v_g, v_t,
     T, N, c, d, words, scale, cap,
     G: tl.constexpr, REP: tl.constexpr, D: tl.constexpr, DP: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
-    CAP: tl.constexpr, PRECISION: tl.constexpr,
+    CN: tl.constexpr, CAP: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     pid = tl.program_id(0)
     group = pid // (N * REP)
@@ -84,7 +88,7 @@ def _vertical_slash(
     v_base = v + wide * v_b + g.to(tl.int64) * v_g
     bit_base = bits + head * words
 
-    m = tl.full([BM], float("-inf"), tl.float32)
+    m = tl.full([BM], -1.0e30, tl.float32)  # finite: in its first tiles a row may see nothing
     norm = tl.zeros([BM], tl.float32)
     acc = tl.zeros([BM, DP], tl.float32)
 
@@ -93,17 +97,17 @@ def _vertical_slash(
     high = tl.load(tile_count + head)
     while low < high:
         middle = (low + high) // 2
-        if tl.load(tiles + head * d + middle) <= t0 + BN - 1:
+        if tl.load(tiles + head * (d * (BM // BN)) + middle) <= t0 + BN - 1:
             low = middle + 1
         else:
             high = middle
     for j in tl.range(0, low):
-        reach = tl.load(tiles + head * d + j)
+        reach = tl.load(tiles + head * (d * (BM // BN)) + j)
         first = t0 - reach  # may lie before the first key: what is read there is 0 and masked
         k_tile = k_desc.load([b, g, first, 0]).reshape(BN, DP)
         logits = logits_of(q_tile, k_tile, scale, cap, CAP, PRECISION)
         # bit j of a row's word says whether t - s = reach + row - j is a diagonal: the set is stored backwards
-        word = _word(bit_base, T + BN - 1 - reach - rows)
+        word = _word(bit_base, T + BORDER - 1 - reach - rows)
         on = ((word[:, None] >> within[None, :].to(tl.uint64)) & 1) != 0
         logits = tl.where(on & (within[None, :] >= -first), logits, float("-inf"))
         v_tile = v_desc.load([b, g, first, 0]).reshape(BN, DP)
@@ -117,15 +121,16 @@ def _vertical_slash(
             low = middle + 1
         else:
             high = middle
-    for j in tl.range(0, low, BN):
-        valid = j + within < low
-        keys = tl.load(columns + head * c + j + within, mask=valid, other=0)
+    for j in tl.range(0, low, CN, num_stages=1):  # few, so shared memory and registers go to the tiles
+        each = j + tl.arange(0, CN)
+        valid = each < low
+        keys = tl.load(columns + head * c + each, mask=valid, other=0)
         seen = valid[:, None] & inside
         k_tile = tl.load(k_base + keys[:, None].to(tl.int64) * k_t + dims[None, :], mask=seen, other=0.0)
         logits = logits_of(q_tile, k_tile, scale, cap, CAP, PRECISION)
         distance = queries[:, None] - keys[None, :]
         open_pair = (distance >= 0) & valid[None, :]
-        place = T + BN - 1 - distance
+        place = T + BORDER - 1 - distance
         word = tl.load(bit_base + place // 64, mask=open_pair, other=0)
         taken = (word >> (place % 64).to(tl.int64)) & 1
         logits = tl.where(open_pair & (taken == 0), logits, float("-inf"))
@@ -136,10 +141,11 @@ def _vertical_slash(
 
 
 def _bit_set(diagonals: Tensor, count: Tensor, T: int) -> Tensor:
-    """int64 [B, H, words]: bit T + TILE - 1 - o is set for every diagonal o < T; a border of zeros at both ends."""
-    words = triton.cdiv(T + 2 * TILE, 64) + 1
+    """int64 [B, H, words]: bit T + BORDER - 1 - o is set for every diagonal o < T; a border of zeros at both ends."""
+    border = BORDER.value
+    words = triton.cdiv(T + 2 * border, 64)
     valid = (torch.arange(diagonals.shape[-1], device=diagonals.device) < count[..., None]) & (diagonals < T)
-    place = torch.where(valid, T + TILE - 1 - diagonals, 0).long()
+    place = torch.where(valid, T + border - 1 - diagonals, 0).long()
     bit = torch.where(valid, torch.ones_like(place) << (place % 64), 0)
     empty = torch.zeros((*count.shape, words), dtype=torch.int64, device=diagonals.device)
     # offsets are distinct, so adding single bits is the same as joining them
@@ -193,18 +199,24 @@ def vertical_slash_attention(
     columns, diagonals = columns.contiguous(), diagonals.contiguous()
     column_count, diagonal_count = column_count.contiguous(), diagonal_count.contiguous()
     out = torch.empty((B, H, T, D), dtype=q.dtype, device=q.device)
-    tiles, tile_count = torch.empty_like(diagonals), torch.empty_like(diagonal_count)
-    _cover[(B * H,)](diagonals, diagonal_count, tiles, tile_count, diagonals.shape[2], T, BM=TILE, BN=TILE, num_warps=1)
+    d = diagonals.shape[2]
+    # few diagonals: short query blocks touch fewer tiles; many: the tiles overlap, and each is read for more queries
+    rows = 128 if d * WIDE_FROM > T else 64
+    tiles = torch.empty((B, H, d * (rows // TILE)), dtype=torch.int32, device=q.device)
+    tile_count = torch.empty_like(diagonal_count)
+    _cover[(B * H,)](diagonals, diagonal_count, tiles, tile_count, d, T, BM=rows, BN=TILE, num_warps=1)
     bits = _bit_set(diagonals, diagonal_count, T)
     padded, size = tile_pow2(D), q.element_size()
-    N = triton.cdiv(T, TILE)
+    N = triton.cdiv(T, rows)
+    warps = 8 if rows * padded >= 128 * 128 else 4
     _vertical_slash[(B * H * N,)](
-        descriptor(op, q, TILE, padded), k, v, descriptor(op, k, TILE, padded), descriptor(op, v, TILE, padded),
-        descriptor(op, out, TILE, padded), columns, column_count, tiles, tile_count, bits,
+        descriptor(op, q, rows, padded), k, v, descriptor(op, k, TILE, padded), descriptor(op, v, TILE, padded),
+        descriptor(op, out, rows, padded), columns, column_count, tiles, tile_count, bits,
         *k.stride()[:3], *v.stride()[:3],
-        T, N, columns.shape[2], diagonals.shape[2], bits.shape[2], scale, softcap or 0.0,
-        G=G, REP=H // G, D=D, DP=padded, BM=TILE, BN=TILE, CAP=softcap is not None,
+        T, N, columns.shape[2], d, bits.shape[2], scale, softcap or 0.0,
+        G=G, REP=H // G, D=D, DP=padded, BM=rows, BN=TILE, CN=COLUMNS, CAP=softcap is not None,
         PRECISION="ieee" if q.dtype == torch.float32 else "tf32",
-        num_warps=4, num_stages=fitting_stages(q.device, TILE * padded * size, 2 * TILE * padded * size, 2),
+        num_warps=warps, maxnreg=WIDE_REGISTERS if warps == 8 and padded == 128 else None,
+        num_stages=fitting_stages(q.device, rows * padded * size, 2 * TILE * padded * size, 2),
     )  # fmt: skip
     return out
