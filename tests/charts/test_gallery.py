@@ -38,7 +38,9 @@ def svg(name: str, tables: Tables) -> str:
 
 
 def test_gallery_holds_the_charts_of_the_report() -> None:
-    assert {"accuracy_vs_sparsity", "pareto", "gap_to_oracle", "density_check"} <= set(chart_names())
+    assert {"accuracy_vs_sparsity", "pareto", "gap_to_oracle", "density_check", "tolerance", "kept_by_length"} <= set(
+        chart_names()
+    )
 
 
 @pytest.mark.parametrize("name", chart_names())
@@ -112,3 +114,12 @@ def test_render_writes_three_files_that_need_no_network(tables: Tables, tmp_path
 def test_unknown_chart_suggests_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="did you mean 'pareto'"):
         render_chart("paretto", tmp_path, tmp_path / "x.html")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("accuracy_vs_sparsity", "not run"), ("gap_to_oracle", "not run, or no signal")]
+)
+def test_panel_of_a_task_that_was_not_run_says_so(name: str, words: str, scores: pl.DataFrame, tables: Tables) -> None:
+    some = scores.filter((pl.col("task") != "niah_prose") | (pl.col("length_tok") == 1024))
+    assert svg(name, tables_of(some)).count(f">{words}<") == 3 - (name == "gap_to_oracle")  # one per phase drawn
+    assert f">{words}<" not in svg(name, tables)

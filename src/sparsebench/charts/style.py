@@ -97,6 +97,19 @@ def with_budget(lines: pl.DataFrame) -> pl.DataFrame:
     return lines.with_columns(budget=(1 - pl.col("sparsity")) * (-step * place).exp())
 
 
+def with_gaps(lines: pl.DataFrame, row: str) -> pl.DataFrame:
+    """Add a line of phase ``absent`` for each panel (``row`` by ``length``) that would be empty."""
+    grid = lines.select(row).unique().join(lines.select("length", "length_tok").unique(), how="cross")
+    absent = grid.join(lines, on=[row, "length"], how="anti").with_columns(phase=pl.lit("absent"))
+    return pl.concat([lines, absent], how="diagonal_relaxed")
+
+
+def gap_note(text: str, width: int, height: int) -> Any:
+    """What an empty panel says."""
+    note = alt.Chart().transform_filter(alt.datum.phase == "absent")
+    return note.mark_text(text=text, color="#777", fontSize=12).encode(x=alt.value(width / 2), y=alt.value(height / 2))
+
+
 def drawn(lines: pl.DataFrame, *columns: str) -> pl.DataFrame:
     """Only the columns that a chart reads, with five decimals: a chart carries its data, and a page many charts."""
     return lines.select(columns).with_columns(cs.float().round(5))

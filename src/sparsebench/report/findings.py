@@ -92,8 +92,8 @@ def _tolerance(rows: list[Row], dense: Row | None) -> Iterator[Markup]:
         yield Markup("{}{}.").format(text, listed(parts))
     if dense is not None and (most := _most_that_can_be_shown(dense)) < TOLERATED:
         yield Markup(
-            "With n = {} a method that loses nothing at all is shown to keep {} of dense, no more: it takes more samples "
-            "to show that any keeps {}."
+            "With n = {} a method that loses nothing at all is shown to keep {} of dense, no more: it takes more "
+            "samples to show that any keeps {}."
         ).format(linked(f"{dense['n']:,}", dense), share(most), f"{TOLERATED:.0%}")
 
 

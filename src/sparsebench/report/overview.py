@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ log = logging.getLogger("sparsebench")
 # Beyond this the table by task is for the download alone: a browser would take seconds to lay it out.
 SHOWN_ROWS = 3000
 # Charts in the order of the questions that they answer; those not named here follow by name.
-FIRST_CHARTS = ("pareto", "accuracy_vs_sparsity", "tolerance", "gap_to_oracle")
+FIRST_CHARTS = ("pareto", "accuracy_vs_sparsity", "tolerance", "kept_by_length", "gap_to_oracle")
 
 
 def write_overview(tables_dir: Path, config_json: str, output: Path) -> None:
@@ -121,6 +122,7 @@ def _charts(tables: Tables) -> list[dict[str, Any]]:
     return found
 
 
+@cache
 def _library() -> str:
     """Vega, Vega-Lite and Vega-Embed, of the Vega-Lite version that the charts are written in."""
     import vl_convert

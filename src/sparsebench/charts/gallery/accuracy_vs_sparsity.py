@@ -10,6 +10,7 @@ import polars as pl
 from sparsebench.charts.data import Tables
 from sparsebench.charts.style import (
     drawn,
+    gap_note,
     length_label,
     method_look,
     notice,
@@ -20,6 +21,7 @@ from sparsebench.charts.style import (
     sparsity_axis,
     stacked,
     with_budget,
+    with_gaps,
 )
 
 NAME = "accuracy_vs_sparsity"
@@ -72,11 +74,11 @@ def _by_phase(accuracy: pl.DataFrame) -> list[tuple[tuple[str, str], pl.DataFram
 def _panels(model: str, phase: str, lines: pl.DataFrame, every: list[str]) -> Any:
     mark = pl.when("signal").then(pl.col("task")).otherwise(pl.col("task") + " (no signal)")
     frame = with_budget(lines).with_columns(panel=mark, length=length_label())
-    sparse = frame.filter(pl.col("phase") != "dense")
+    sparse = frame.filter(pl.col("phase") == phase)
     lengths = frame.sort("length_tok")["length"].unique(maintain_order=True).to_list()
     look = method_look(every, every)
     opacity, pick = picker()
-    base = alt.Chart().transform_filter(alt.datum.phase != "dense").encode(sparsity_axis(sparse["sparsity"]))
+    base = alt.Chart().transform_filter(alt.datum.phase == phase).encode(sparsity_axis(sparse["sparsity"]))
     y = share_axis("accuracy:Q", "accuracy")
     flat = {"color": look["color"], "opacity": opacity}
     dense = alt.Chart().transform_filter(alt.datum.phase == "dense")
@@ -93,14 +95,16 @@ def _panels(model: str, phase: str, lines: pl.DataFrame, every: list[str]) -> An
         alt.Tooltip("cost:Q", format=".3f", title="measured density"),
         alt.Tooltip("n:Q", title="n"),
     ]
+    width, height = panel_width(len(lengths)), 150
     layers = alt.layer(
         pick(base.mark_rule(strokeWidth=1.2).encode(y=low, y2=high, **flat, tooltip=tips)),
         dense.mark_rect(color="#000", opacity=0.09).encode(y=low, y2=high),
         dense.mark_rule(strokeWidth=1.5).encode(y=y, **flat, tooltip=tips),
         base.mark_line(strokeWidth=1.8).encode(y=y, strokeDash=look["strokeDash"], **flat),
         base.mark_point(filled=True, size=48).encode(y=y, shape=look["shape"], **flat, tooltip=tips),
-        data=drawn(frame, *COLUMNS),
-    ).properties(width=panel_width(len(lengths)), height=150)
+        gap_note("not run", width, height),
+        data=drawn(with_gaps(frame, "panel"), *COLUMNS),
+    ).properties(width=width, height=height)
     return layers.facet(
         row=alt.Row("panel:N", title=None, header=alt.Header(labelOrient="top", labelAnchor="start", labelPadding=2)),
         column=alt.Column("length:N", sort=lengths, title=None),

@@ -10,6 +10,7 @@ import polars as pl
 from sparsebench.charts.data import Tables
 from sparsebench.charts.style import (
     drawn,
+    gap_note,
     length_label,
     method_look,
     notice,
@@ -19,6 +20,7 @@ from sparsebench.charts.style import (
     sparsity_axis,
     stacked,
     with_budget,
+    with_gaps,
 )
 
 NAME = "gap_to_oracle"
@@ -32,6 +34,7 @@ CAPTION = (
 )
 
 COLUMNS = (
+    "phase",
     "method",
     "task",
     "length",
@@ -66,7 +69,7 @@ def _panels(model: str, phase: str, lines: pl.DataFrame, every: list[str], shown
     lengths = frame.sort("length_tok")["length"].unique(maintain_order=True).to_list()
     look = method_look(every, shown)
     opacity, pick = picker()
-    base = alt.Chart().encode(sparsity_axis(frame["sparsity"]))
+    base = alt.Chart().transform_filter(alt.datum.phase == phase).encode(sparsity_axis(frame["sparsity"]))
     lowest = min(-0.25, float(frame["oracle_gap_low"].min()))  # type: ignore[arg-type]
     highest = max(0.1, float(frame["oracle_gap_high"].max()))  # type: ignore[arg-type]
     scale = alt.Scale(domain=[lowest, highest])
@@ -83,13 +86,15 @@ def _panels(model: str, phase: str, lines: pl.DataFrame, every: list[str], shown
         alt.Tooltip("oracle_gap_high:Q", format="+.3f", title="95 % to"),
         alt.Tooltip("n:Q", title="n"),
     ]
+    width, height = panel_width(len(lengths)), 150
     layers = alt.layer(
         pick(base.mark_rule(strokeWidth=1.2).encode(y=low, y2=high, **flat, tooltip=tips)),
         alt.Chart().mark_rule(color="#555", strokeDash=[5, 3]).encode(y=alt.datum(0, scale=scale)),
         base.mark_line(strokeWidth=1.8).encode(y=y, strokeDash=look["strokeDash"], **flat),
         base.mark_point(filled=True, size=48).encode(y=y, shape=look["shape"], **flat, tooltip=tips),
-        data=drawn(frame, *COLUMNS),
-    ).properties(width=panel_width(len(lengths)), height=150)
+        gap_note("not run, or no signal", width, height),
+        data=drawn(with_gaps(frame, "task"), *COLUMNS),
+    ).properties(width=width, height=height)
     return layers.facet(
         row=alt.Row("task:N", title=None, header=alt.Header(labelOrient="top", labelAnchor="start", labelPadding=2)),
         column=alt.Column("length:N", sort=lengths, title=None),
