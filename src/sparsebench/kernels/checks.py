@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 import triton
 from torch import Tensor
@@ -62,8 +64,9 @@ def tile_pow2(size: int, least: int = 16) -> int:
     return max(least, triton.next_power_of_2(size))
 
 
+@cache
 def shared_limit(device: torch.device) -> int:
-    """Bytes of shared memory that one program may use on ``device``."""
+    """Bytes of shared memory that one program may use on ``device``; asked once, for the question takes a while."""
     if device.type != "cuda":
         return 1 << 20
     return int(triton.runtime.driver.active.utils.get_device_properties(device.index or 0)["max_shared_mem"])
