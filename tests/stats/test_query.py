@@ -83,6 +83,10 @@ def test_at_the_terminal(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert [line.split()[3] for line in lines[:3]] == ["method", "quest", "quest"]
     assert main(["query", "tolerance", "--keep", "0.8", "--tables", str(folder)]) == 0
     assert "quest" in capsys.readouterr().out
+    assert main(["query", "effects", "--phase", "prefill", "--length", "1024", "--tables", str(folder)]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:-1]]
+    assert {row[3] for row in rows} == {"prefill"}
+    assert all(row[-1] == "none" for row in rows if row[4] in ("oracle", "random"))
     assert main(["query", "compare", "quest@0.9", "dense", "--length", "1024", "--tables", str(folder)]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 5
     assert main(["query", "best", "--cost", "0.5", "--model", "nobody", "--tables", str(folder)]) == 1

@@ -34,6 +34,11 @@ def add(commands: Commands) -> None:
     )
     _which(sub)
 
+    sub = command(
+        questions, "effects", "every configuration against dense: difference, effect size, adjusted p", _effects
+    )
+    _which(sub)
+
     sub = command(questions, "compare", "two configurations, sample by sample", _compare)
     for name in ("a", "b"):
         sub.add_argument(name, help="method@sparsity, phase:method@sparsity or dense")
@@ -96,6 +101,17 @@ def _tolerance(given: argparse.Namespace) -> None:
     print(f"tolerance: keeps {given.keep:.0%} of dense by the lower end of the 95 % interval; by_mean: by the mean")
 
 
+def _effects(given: argparse.Namespace) -> None:
+    import polars as pl
+
+    from sparsebench.stats.effects import effects_table
+
+    # Holm's family is all of a model, so p is adjusted before lines are left out.
+    table = pl.DataFrame(pl.from_arrow(effects_table(_tables(given).accuracy.to_arrow())))
+    print("Nothing to compare with dense." if table.is_empty() else _text(_asked(table, given), _EFFECTS))
+    print("lost, won: share of samples; p_holm: adjusted over all of a model's lines with signal, controls left out")
+
+
 def _compare(given: argparse.Namespace) -> None:
     from sparsebench.stats.query import compare
 
@@ -106,6 +122,8 @@ def _compare(given: argparse.Namespace) -> None:
 
 _BEST = ["model", "length_tok", "phase", "method", "sparsity", "cost", "accuracy", "kept", "kept_low", "kept_high", "n"]
 _TOLERANCE = ["model", "length_tok", "phase", "method", "task", "tolerance", "by_mean", "n", "worst"]
+_EFFECTS = ["model", "length_tok", "task", "phase", "method", "sparsity", "n_pairs", "difference", "difference_low"]
+_EFFECTS += ["difference_high", "lost", "won", "effect_size", "p", "p_holm"]
 
 
 def _text(frame: pl.DataFrame, columns: list[str]) -> str:
