@@ -66,7 +66,7 @@ def test_every_chart_has_a_spec_and_a_caption(page: str) -> None:
         spec = re.search(rf'<script type="application/json" id="spec-{name}">(.*?)</script>', page, re.S)
         assert spec is not None
         assert "$schema" in json.loads(spec[1])
-        assert load_chart(name).CAPTION[:60] in html.unescape(page)
+        assert load_chart(name).CAPTION[:60] in html.unescape(page).replace("\u00a0", " ")
 
 
 def test_every_link_within_the_page_leads_somewhere(page: str) -> None:

@@ -29,8 +29,7 @@ CAPTION = (
     "Score minus the oracle's at the same phase and sparsity, paired by sample, on the tasks with signal. The "
     "dashed line at zero is the oracle, which picks by true attention mass; dashed light grey is random choice, "
     "the other control. What lies between is what a better estimate of importance could still win. Bars are 95 % "
-    "paired intervals (bootstrap; bounded where fewer than five samples differ). n is the number of pairs, in the "
-    "tooltips."
+    "intervals of the paired difference. n is the number of pairs, in the tooltips."
 )
 
 COLUMNS = (
