@@ -92,7 +92,7 @@ def _panels(model: str, phase: str, lines: pl.DataFrame, every: list[str], shown
         alt.Tooltip("n:Q", title="n"),
     ]
     layers = alt.layer(
-        pick(base.mark_rule(strokeWidth=1.2).encode(y=low, y2=high, **flat, tooltip=tips)),
+        pick(base.mark_rule(strokeWidth=1.2, strokeOpacity=0.6).encode(y=low, y2=high, **flat, tooltip=tips)),
         base.transform_filter(alt.datum.member)
         .mark_line(color="#000", opacity=0.2, strokeWidth=9, strokeJoin="round", strokeCap="round")
         .encode(y=y, order="cost:Q"),
