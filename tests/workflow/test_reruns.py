@@ -83,6 +83,8 @@ def test_a_killed_run_resumes_where_it_was(tiny_llama_dir: Path, tmp_path: Path)
     study = Study.of(tmp_path, tiny_llama_dir)
     study.config["prefill"] = {}
     study.config["samples"] = 6
+    # rows reach the journal batch by batch: here a sample is a batch
+    study.config["engine"] = {"batch_rows": 4}
     (study.folder / "mine.py").write_text(METHOD.format(pause=1))
     journal = study.folder / "results/journal/tiny/dense/niah/384.jsonl"
     running = subprocess.Popen(
