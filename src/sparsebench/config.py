@@ -89,6 +89,9 @@ class Engine(Spec):
         "shared", description="compacted: evicted KV entries are really freed"
     )
     batch_rows: Annotated[int, Field(ge=1)] = Field(32, description="rows that decode together, at most")
+    threads: Annotated[int, Field(ge=1)] = Field(
+        8, description="CPU threads per cell, at most; spare cores run other cells"
+    )
     kv_mib: Annotated[int, Field(ge=1)] = Field(2048, description="MiB of prompt KV cache held at once, at most")
 
 

@@ -125,7 +125,7 @@ class Grid:
             task=key.task,
             length_tok=key.length,
             samples=self.task(key.task).samples,
-            **self.config.engine.model_dump(),
+            **self.config.engine.model_dump(exclude={"threads"}),
         )
 
     @cached_property

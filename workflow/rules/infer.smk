@@ -11,7 +11,7 @@ rule infer_cell:
         "results/benchmarks/infer/{model}/{prefill}/{task}/{length}.tsv"
     conda:
         "../envs/sparsebench.yaml"
-    threads: 8
+    threads: GRID.config.engine.threads
     resources:
         mem_mb=8000,
     params:
