@@ -19,11 +19,9 @@ from sparsebench.kernels.checks import check_prefill, fitting_stages, tile_pow2
 from sparsebench.kernels.descriptor import descriptor, unit_stride
 from sparsebench.kernels.online import attend_tile, logits_of
 
-TILE = 64  # keys per tile: the bits of one word of the bit set
+TILE = 64  # queries per block and keys per tile: the bits of one word of the bit set
 BORDER = tl.constexpr(256)  # bits of zero on both sides of the set, for what lies outside the prompt
 COLUMNS = 16  # columns per step: each pair is looked up in the bit set, which takes registers
-WIDE_FROM = 192
-WIDE_REGISTERS = 128  # so that two programs of 8 warps share a processor
 
 
 @triton.jit
@@ -103,13 +101,17 @@ def _vertical_slash(
             high = middle
     for j in tl.range(0, low):
         reach = tl.load(tiles + head * (d * (BM // BN)) + j)
-        first = t0 - reach  # may lie before the first key: what is read there is 0 and masked
+        first = t0 - reach
+        behind = tl.maximum(-first, 0).to(tl.uint64)
+        # may lie before the first key: what is read there is 0 and masked
         k_tile = k_desc.load([b, g, first, 0]).reshape(BN, DP)
         logits = logits_of(q_tile, k_tile, scale, cap, CAP, PRECISION)
         # bit j of a row's word says whether t - s = reach + row - j is a diagonal: the set is stored backwards
         word = _word(bit_base, T + BORDER - 1 - reach - rows)
-        on = ((word[:, None] >> within[None, :].to(tl.uint64)) & 1) != 0
-        logits = tl.where(on & (within[None, :] >= -first), logits, float("-inf"))
+        word = (word >> behind) << behind  # no keys before the first one
+        half = tl.where(within[None, :] < 32, word.to(tl.int32)[:, None], (word >> 32).to(tl.int32)[:, None])
+        on = (half << (31 - within[None, :] % 32)) < 0  # the bit moved to the sign: three instructions an element
+        logits = tl.where(on, logits, float("-inf"))
         v_tile = v_desc.load([b, g, first, 0]).reshape(BN, DP)
         m, norm, acc = attend_tile(logits, v_tile, scale, m, norm, acc, CAP, PRECISION)
 
@@ -200,23 +202,19 @@ def vertical_slash_attention(
     column_count, diagonal_count = column_count.contiguous(), diagonal_count.contiguous()
     out = torch.empty((B, H, T, D), dtype=q.dtype, device=q.device)
     d = diagonals.shape[2]
-    # few diagonals: short query blocks touch fewer tiles; many: the tiles overlap, and each is read for more queries
-    rows = 128 if d * WIDE_FROM > T else 64
-    tiles = torch.empty((B, H, d * (rows // TILE)), dtype=torch.int32, device=q.device)
+    tiles = torch.empty((B, H, d), dtype=torch.int32, device=q.device)
     tile_count = torch.empty_like(diagonal_count)
-    _cover[(B * H,)](diagonals, diagonal_count, tiles, tile_count, d, T, BM=rows, BN=TILE, num_warps=1)
+    _cover[(B * H,)](diagonals, diagonal_count, tiles, tile_count, d, T, BM=TILE, BN=TILE, num_warps=1)
     bits = _bit_set(diagonals, diagonal_count, T)
     padded, size = tile_pow2(D), q.element_size()
-    N = triton.cdiv(T, rows)
-    warps = 8 if rows * padded >= 128 * 128 else 4
+    N = triton.cdiv(T, TILE)
     _vertical_slash[(B * H * N,)](
-        descriptor(op, q, rows, padded), k, v, descriptor(op, k, TILE, padded), descriptor(op, v, TILE, padded),
-        descriptor(op, out, rows, padded), columns, column_count, tiles, tile_count, bits,
+        descriptor(op, q, TILE, padded), k, v, descriptor(op, k, TILE, padded), descriptor(op, v, TILE, padded),
+        descriptor(op, out, TILE, padded), columns, column_count, tiles, tile_count, bits,
         *k.stride()[:3], *v.stride()[:3],
         T, N, columns.shape[2], d, bits.shape[2], scale, softcap or 0.0,
-        G=G, REP=H // G, D=D, DP=padded, BM=rows, BN=TILE, CN=COLUMNS, CAP=softcap is not None,
+        G=G, REP=H // G, D=D, DP=padded, BM=TILE, BN=TILE, CN=COLUMNS, CAP=softcap is not None,
         PRECISION="ieee" if q.dtype == torch.float32 else "tf32",
-        num_warps=warps, maxnreg=WIDE_REGISTERS if warps == 8 and padded == 128 else None,
-        num_stages=fitting_stages(q.device, rows * padded * size, 2 * TILE * padded * size, 2),
+        num_warps=4, num_stages=fitting_stages(q.device, TILE * padded * size, 2 * TILE * padded * size, 2),
     )  # fmt: skip
     return out
