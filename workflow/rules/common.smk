@@ -1,5 +1,6 @@
 import ast
 import os
+from shlex import quote
 
 from snakemake.exceptions import WorkflowError
 
@@ -7,7 +8,7 @@ from sparsebench.charts.registry import chart_file, chart_names
 from sparsebench.config import LABEL, parse_config
 from sparsebench.errors import UserError
 from sparsebench.grid import Grid, Key
-from sparsebench.tasks.registry import task_digest
+from sparsebench.tasks.registry import load_task, task_digest
 
 try:
     GRID = Grid(parse_config(config, "the config"))
@@ -36,6 +37,7 @@ wildcard_constraints:
     task=LABEL,
     length=r"[0-9]+",
     chart=r"[a-z0-9_]+",
+    corpus=r"[a-z0-9_]+",
 
 
 def key_of(wildcards):

@@ -1,5 +1,6 @@
 localrules:
     fetch_model,
+    fetch_corpus,
 
 
 rule fetch_model:
@@ -27,3 +28,26 @@ rule fetch_model:
     shell:
         "sparsebench fetch-model {wildcards.model} --source {params.source:q} {params.limit}"
         " --folder results/models/{wildcards.model} 2>&1 | tee {log}"
+
+
+rule fetch_corpus:
+    output:
+        "results/corpora/{corpus}.json",
+    log:
+        "results/logs/fetch/corpus-{corpus}.log",
+    benchmark:
+        "results/benchmarks/fetch/corpus-{corpus}.tsv"
+    conda:
+        "../envs/sparsebench.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        local=lambda w: (
+            f"--copy {quote(GRID.config.corpora[w.corpus])}"
+            if w.corpus in GRID.config.corpora
+            else ""
+        ),
+    shell:
+        "sparsebench fetch-corpus {wildcards.corpus} --sources {workflow.basedir:q}/resources/sources.tsv"
+        " {params.local} --output {output} 2>&1 | tee {log}"

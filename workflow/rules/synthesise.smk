@@ -1,6 +1,7 @@
 rule synthesise_task:
     input:
         model="results/models/{tokenizer}/model.json",
+        corpora=lambda w: load_task(GRID.task(w.task)).files(),
     output:
         "results/samples/{tokenizer}/{task}/{length}.arrow",
     log:
