@@ -83,9 +83,3 @@ def test_grid_and_schema_print(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_starting_up_imports_no_torch() -> None:
     code = "import sys, sparsebench.cli; sparsebench.cli.parser(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-
-
-def test_declaring_commands_loads_no_torch() -> None:
-    # `infer` sets how torch's threads wait, which is read when torch loads
-    code = "import sys; from sparsebench.cli import parser; parser(); sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
