@@ -15,7 +15,7 @@ try:
 except UserError as mistakes:
     raise WorkflowError(str(mistakes)) from None
 
-# For the conda environment, which installs this checkout.
+# This checkout, for jobs: no parameter of theirs, so moving it recomputes nothing.
 os.environ.update(SPARSEBENCH_SOURCE=workflow.basedir)
 
 CHARTS = chart_names()

@@ -49,5 +49,5 @@ rule fetch_corpus:
             else ""
         ),
     shell:
-        "sparsebench fetch-corpus {wildcards.corpus} --sources {workflow.basedir:q}/resources/sources.tsv"
+        'sparsebench fetch-corpus {wildcards.corpus} --sources "$SPARSEBENCH_SOURCE/resources/sources.tsv"'
         " {params.local} --output {output} 2>&1 | tee {log}"
