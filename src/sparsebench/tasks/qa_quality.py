@@ -31,7 +31,7 @@ class QaQuality(ChoiceTask):
     name = "qa_quality"
     metric = "exact_choice"
     chance = 0.25
-    minimum_tok = 4096
+    minimum_tok = 8192
     source = "QuALITY, arXiv:2112.08608"
     form = "quality"
 

@@ -32,7 +32,7 @@ class QaToefl(ChoiceTask):
     name = "qa_toefl"
     metric = "exact_choice"
     chance = 0.24
-    minimum_tok = 1024
+    minimum_tok = 4096
     source = "TOEFL listening, arXiv:1608.06378"
     form = "toefl"
 
