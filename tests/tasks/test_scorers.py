@@ -284,7 +284,7 @@ def test_story_retrieval(case: Case) -> None:
         ("the Amber Lamp", 1),
         ("\n\namber lamp", 1),
         ("an amber lamp, before the quiet oven", 1),  # the item asked about may be repeated
-        ("quiet oven", 0, FAILED),  # nothing else is said
+        ("quiet oven", 0),  # an answer, a wrong one
         ("quiet lamp", 0),
         ("lamp", 0),
         ("amber lamps", 0),

@@ -79,6 +79,7 @@ class StoryMultihop(Task):
 
         Relaxed: the line may repeat the item asked about; it may not be longer than 25 words, which would be a list.
         """
-        line = normalise(first_line(prediction)).replace(normalise(meta["asked"]), " ")
+        said = normalise(first_line(prediction))
+        line = said.replace(normalise(meta["asked"]), " ")
         right = holds_words(line, answers[0]) and len(line.split()) <= _MOST_WORDS
-        return Score(float(right), parse_failed=not line.strip())
+        return Score(float(right), parse_failed=not said)
