@@ -1,0 +1,136 @@
+"""Golden cases of RULER's scorers, worked by hand from the published definitions."""
+
+from __future__ import annotations
+
+import pytest
+
+from sparsebench.tasks.ruler_cwe import RulerCwe
+from sparsebench.tasks.ruler_fwe import RulerFwe
+from sparsebench.tasks.ruler_niah import RulerNiah
+from sparsebench.tasks.ruler_qa import RulerQa
+from sparsebench.tasks.ruler_vt import RulerVt
+from tests.tasks.golden import FAILED, Case, check
+
+A = "0a1b2c3d-11112222-33334444-55556666"
+B = "ffffffff-eeeeeeee-dddddddd-cccccccc"
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (f" {A}, {B}", 1),
+        (f" {B} and {A}", 1),  # order does not matter to recall
+        (f" {A}.", 0.5),
+        (f"{A.upper()} {B.upper()}", 1),  # RULER compares in lower case
+        (f"**{A}**\n- {B}", 1),
+        (f"{A}{B}", 1),  # RULER's match is that of substrings
+        (f"{A} {A} {A}", 0.5),  # repeating one does not find the other
+        (A[:-1], 0, FAILED),  # seven digits at the end are no code
+        (A.replace("-", ""), 0, FAILED),
+        (f"{A[:-1]}0", 0),  # another code of the right shape is an answer, a wrong one
+        ("", 0, FAILED),
+        ("I cannot find any code.", 0, FAILED),
+        (f"{A}\x00{B}", 1),  # control characters part words
+    ],
+)
+def test_ruler_niah(case: Case) -> None:
+    check(RulerNiah(keys=2, queries=2).score(case[0], (A, B), {"kind": "hex"}), case)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("1234567", 1),
+        ("The number is 1234567.", 1),
+        ("12345678", 1),  # as published: a substring counts
+        ("123456", 0, FAILED),
+        ("7654321", 0),
+        ("1,234,567", 0, FAILED),
+    ],
+)
+def test_ruler_niah_numbers(case: Case) -> None:
+    check(RulerNiah(value_kind="number").score(case[0], ("1234567",), {"kind": "number"}), case)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (" ABCDE, FGHIJ, KLMNO", 1),
+        ("KLMNO FGHIJ ABCDE", 1),
+        ("VAR ABCDE, VAR FGHIJ", 2 / 3),
+        ("ABCDE ABCDE ABCDE", 1 / 3),
+        ("abcde fghij klmno", 1),
+        ("ABCDE\nFGHIJ\nKLMNO\nPQRST", 1),  # recall does not punish more names
+        ("PQRST", 0),
+        ("ABCD", 0, FAILED),
+        ("", 0, FAILED),
+        ("12345", 0, FAILED),
+        ("ABCDEFGHIJKLMNO", 1, FAILED),  # found as substrings, though there is no name by itself
+        ("FGHIJ = ABCDE", 2 / 3),
+    ],
+)
+def test_ruler_vt(case: Case) -> None:
+    check(RulerVt(hops=2).score(case[0], ("ABCDE", "FGHIJ", "KLMNO"), {}), case)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (" lantern, violin, harbor, meadow", 1),
+        ("meadow harbor violin lantern", 1),
+        ("1. lantern 2. violin", 0.5),
+        ("lanterns", 0.25),  # a substring counts, as published
+        ("LANTERN", 0.25),
+        ("lan tern", 0),
+        ("lantern, lantern", 0.25),
+        ("window, castle", 0),
+        ("", 0, FAILED),
+        ("1. 2. 3.", 0, FAILED),
+        ("**lantern**\n**violin**\n**harbor**", 0.75),
+        ("violín", 0),  # another letter
+    ],
+)
+def test_ruler_cwe(case: Case) -> None:
+    check(RulerCwe(common=4).score(case[0], ("lantern", "violin", "harbor", "meadow"), {}), case)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (" qwerty, asdfgh, zxcvbn", 1),
+        ("zxcvbn, qwerty, asdfgh", 1),
+        ("QWERTY", 1 / 3),
+        ("qwerty qwerty qwerty", 1 / 3),
+        ("qwert", 0, FAILED),
+        ("...", 0, FAILED),
+        ("", 0, FAILED),
+        ("poiuyt", 0),
+        ("1. qwerty\n2. asdfgh\n3. poiuyt", 2 / 3),
+        ("qwerty asdfgh zxcvbn poiuyt", 1),
+        ("the words are: asdfgh", 1 / 3),
+        ("q w e r t y", 0, FAILED),
+    ],
+)
+def test_ruler_fwe(case: Case) -> None:
+    check(RulerFwe().score(case[0], ("qwerty", "asdfgh", "zxcvbn"), {}), case)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("Denver Broncos", 1),
+        ("the denver broncos won", 1),
+        ("Broncos", 1),  # one of the references
+        ("Carolina Panthers", 0),
+        ("Denver", 0),
+        ("", 0, FAILED),
+        ("   \n ", 0, FAILED),
+        ("DENVER BRONCOS!", 1),
+        ("not the Broncos", 1),  # partial match does not read
+        ("Bronco", 0),
+        ("line one\nBroncos", 1),
+        ("Bron cos", 0),
+    ],
+)
+def test_ruler_qa(case: Case) -> None:
+    check(RulerQa().score(case[0], ("Denver Broncos", "Broncos"), {}), case)
