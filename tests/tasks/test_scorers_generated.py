@@ -1,4 +1,4 @@
-"""Golden cases of the scorers of story, multilingual, code and long-answer tasks, worked by hand from the published definitions."""
+"""Golden cases of story, multilingual, code and long-answer scorers, worked by hand from the published definitions."""
 
 from __future__ import annotations
 
