@@ -74,6 +74,10 @@ def test_a_suffix_in_a_buffer_of_fixed_size(device, assert_near) -> None:
         q, k, v, span, tokens, count, ks[:, :, :4], vs[:, :, :4], scale=0.1
     )
     assert_near(got, want)
+    reference = sparse_decode_ref.sparse_decode_attention(
+        q, k, v, span, tokens, count, ks, vs, scale=0.1, suffix_len=lens
+    )
+    assert_near(reference, want)
 
 
 @pytest.mark.gpu

@@ -45,10 +45,9 @@ def load_ops(impl: Literal["auto", "triton", "reference"], device: torch.device)
     """``auto``: Triton on CUDA, reference elsewhere. An explicit choice that cannot run is an error, never replaced."""
     if impl == "auto":
         impl = "triton" if device.type == "cuda" else "reference"
-    from sparsebench.kernels.dense_ref import dense_attention
-
     if impl == "reference":
         from sparsebench.kernels.block_sparse_ref import block_sparse_attention
+        from sparsebench.kernels.dense_ref import dense_attention
         from sparsebench.kernels.sparse_decode_ref import sparse_decode_attention
         from sparsebench.kernels.vertical_slash_ref import vertical_slash_attention
     else:
@@ -57,6 +56,7 @@ def load_ops(impl: Literal["auto", "triton", "reference"], device: torch.device)
                 f"engine.impl: 'triton' needs a CUDA device, this is {device.type!r} (allowed here: reference)"
             )
         from sparsebench.kernels.block_sparse import block_sparse_attention
+        from sparsebench.kernels.dense import dense_attention
         from sparsebench.kernels.sparse_decode import sparse_decode_attention
         from sparsebench.kernels.vertical_slash import vertical_slash_attention
     return Ops(impl, dense_attention, block_sparse_attention, vertical_slash_attention, sparse_decode_attention)

@@ -20,6 +20,7 @@ def sparse_decode_attention(
     *,
     scale: float,
     softcap: float | None = None,
+    suffix_len: Tensor | None = None,
 ) -> Tensor:
     """Attention of one query per row over its selected prompt entries and its whole suffix, in one softmax.
 
@@ -39,6 +40,8 @@ def sparse_decode_attention(
         [R, G, t, D]: what the row has generated so far.
     scale, softcap
         Factor on q . k, and cap of the scaled logits.
+    suffix_len
+        int32 [R]: valid entries of the suffix where it is a buffer of fixed size; all t when omitted.
 
     Returns
     -------
@@ -48,6 +51,10 @@ def sparse_decode_attention(
     grouped = q.float().view(R, G, H // G, D)
     out = torch.empty(R, G, H // G, D, dtype=q.dtype, device=q.device)
     spans = span.tolist()
+    empty = None
+    if suffix_len is not None:
+        empty = torch.arange(k_suffix.shape[2], device=q.device) >= suffix_len[:, None]
+        v_suffix = v_suffix.masked_fill(empty[:, None, :, None], 0.0)
     # rows of one prompt share its keys: one matmul serves them all
     for start, stop in sorted({(a, b) for a, b in spans}):
         rows = [r for r, bounds in enumerate(spans) if bounds == [start, stop]]
@@ -59,6 +66,7 @@ def sparse_decode_attention(
             _selected(tokens[at], count[at], stop - start),
             k_suffix[at].float(),
             v_suffix[at].float(),
+            None if empty is None else empty[at],
             scale,
             softcap,
         ).to(q.dtype)
@@ -81,6 +89,7 @@ def _one_prompt(
     selected: Tensor,
     k_suffix: Tensor,
     v_suffix: Tensor,
+    empty: Tensor | None,
     scale: float,
     softcap: float | None,
 ) -> Tensor:
@@ -90,6 +99,8 @@ def _one_prompt(
     prompt = (by_head @ k.transpose(-1, -2)).view(G, R, group, S).transpose(0, 1)
     logits = capped(torch.cat((prompt, q @ k_suffix.transpose(-1, -2)), dim=-1) * scale, softcap)
     logits[..., :S].masked_fill_(~selected[:, :, None], -torch.inf)
+    if empty is not None:
+        logits[..., S:].masked_fill_(empty[:, None, None], -torch.inf)
     weights = logits.softmax(-1)
     used = selected.any(0)
     if not bool(used.all()):  # copying v costs more than this look: a dense row beside sparse ones saves it
