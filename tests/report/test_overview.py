@@ -81,9 +81,9 @@ def test_downloads_hold_the_tables(page: str, folder: Path) -> None:
     assert set(links) == {f"{t}.{e}" for t in ("scores", "accuracy", "frontier") for e in ("arrow", "csv")}
     assert base64.b64decode(links["frontier.arrow"]) == (folder / "frontier.arrow").read_bytes()
     frontier = feather.read_table(str(folder / "frontier.arrow"), memory_map=False)
-    text = pl.read_csv(io.BytesIO(base64.b64decode(links["frontier.csv"])), infer_schema_length=None)
+    text = pl.read_csv(io.BytesIO(base64.b64decode(links["frontier.csv.gz"])), infer_schema_length=None)
     assert text["accuracy"].to_list() == pytest.approx(frontier["accuracy"].to_pylist())
-    assert "scores" not in pl.read_csv(io.BytesIO(base64.b64decode(links["accuracy.csv"]))).columns
+    assert "scores" not in pl.read_csv(io.BytesIO(base64.b64decode(links["accuracy.csv.gz"]))).columns
 
 
 def test_methods_state_their_axes(page: str) -> None:
