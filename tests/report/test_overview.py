@@ -78,7 +78,7 @@ def test_every_link_within_the_page_leads_somewhere(page: str) -> None:
 
 def test_downloads_hold_the_tables(page: str, folder: Path) -> None:
     links = dict(re.findall(r'<a download="([^"]+)" href="data:[^;]+;base64,([^"]+)"', page))
-    assert set(links) == {f"{t}.{e}" for t in ("scores", "accuracy", "frontier") for e in ("arrow", "csv")}
+    assert set(links) == {f"{t}.{e}" for t in ("scores", "accuracy", "frontier") for e in ("arrow", "csv.gz")}
     assert base64.b64decode(links["frontier.arrow"]) == (folder / "frontier.arrow").read_bytes()
     frontier = feather.read_table(str(folder / "frontier.arrow"), memory_map=False)
     text = pl.read_csv(io.BytesIO(base64.b64decode(links["frontier.csv.gz"])), infer_schema_length=None)
