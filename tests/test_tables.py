@@ -12,7 +12,7 @@ from sparsebench import tables
 from sparsebench.errors import UserError
 from sparsebench.tables import SCORES, read_table, write_table
 
-_EXAMPLE = {pa.string(): "x", pa.int32(): 3, pa.float64(): 0.5, pa.bool_(): True}
+_EXAMPLE = {pa.string(): "x", pa.int32(): 3, pa.float64(): 0.5, pa.bool_(): True, pa.list_(pa.int32()): [3]}
 
 
 def one_row() -> pa.Table:
@@ -47,7 +47,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     def full(*_: object, **__: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr(tables.feather, "write_feather", full)
+    monkeypatch.setattr(tables.io.feather, "write_feather", full)
     with pytest.raises(OSError, match="no space"):
         write_table(one_row(), path)
     assert path.read_bytes() == before

@@ -29,7 +29,7 @@ def score_cell(task: TaskSpec, predictions: pa.Table, samples: pa.Table) -> pa.T
         If a prediction belongs to another task or to no sample.
     """
     scorer = load_task(task)
-    columns = ["sample", "task", "length_tok", "answers", "meta"]
+    columns = ["sample", "task", "length_tok", "answers", "meta", "evidence_tok"]
     gold = {(row["length_tok"], row["sample"]): row for row in samples.select(columns).to_pylist()}
     shared = [name for name in SCORES.names if name in predictions.schema.names]
     rows: list[dict[str, Any]] = []
@@ -49,6 +49,7 @@ def score_cell(task: TaskSpec, predictions: pa.Table, samples: pa.Table) -> pa.T
             | {
                 "score": score.value,
                 "parse_failed": score.parse_failed,
+                "evidence_tok": gold[key]["evidence_tok"],
                 "chance": scorer.chance_of(gold[key]["answers"], meta),
                 "metric": scorer.metric_name(),
             }

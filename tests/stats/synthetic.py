@@ -83,6 +83,7 @@ def _rows(
             "generated_tok": 20,
             "stop_reason": "stop",
             "score": float(ok),
+            "evidence_tok": [int((i % 10 + 0.5) * (length - 10) / 10)],
             "parse_failed": not ok,
             "chance": 0.0,
             "metric": "exact values found",

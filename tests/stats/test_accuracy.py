@@ -67,11 +67,11 @@ def test_phases_and_names(accuracy: pl.DataFrame) -> None:
 
 def test_cost_is_the_measured_density_of_the_phase(accuracy: pl.DataFrame) -> None:
     line = accuracy.filter((pl.col("phase") == "prefill") & (pl.col("sparsity") == 0.8)).row(0, named=True)
-    assert line["cost"] == pytest.approx(0.2 * 1.02)
+    assert line["attention_share"] == pytest.approx(0.2 * 1.02)
     both = accuracy.filter((pl.col("phase") == "both") & (pl.col("sparsity") == 0.8)).row(0, named=True)
     t, g = both["length_tok"] - 10, 20
     # By hand: T^2/2 pairs at 0.204 and g*T pairs at 0.198, of T^2/2 + g*T.
-    assert both["cost"] == pytest.approx((t * t / 2 * 0.204 + g * t * 0.198) / (t * t / 2 + g * t))
+    assert both["attention_share"] == pytest.approx((t * t / 2 * 0.204 + g * t * 0.198) / (t * t / 2 + g * t))
 
 
 def test_task_at_chance_has_no_signal(accuracy: pl.DataFrame) -> None:
@@ -83,7 +83,7 @@ def test_task_at_chance_has_no_signal(accuracy: pl.DataFrame) -> None:
 def test_dense_line_differs_by_nothing(accuracy: pl.DataFrame) -> None:
     dense = accuracy.filter(pl.col("phase") == "dense")
     assert (dense["difference"] == 0).all()
-    assert (dense["cost"] == 1).all()
+    assert (dense["attention_share"] == 1).all()
     assert dense["oracle_gap"].is_null().all()
 
 

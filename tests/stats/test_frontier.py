@@ -48,10 +48,12 @@ def test_known_winner_is_a_member(frontier: pl.DataFrame) -> None:
 
 def test_members_beat_all_others(frontier: pl.DataFrame) -> None:
     for _, group in frontier.filter(~pl.col("control")).group_by("length_tok", "phase"):
-        members = group.filter("member").sort("cost")
+        members = group.filter("member").sort("attention_share")
         assert members["accuracy"].is_sorted()
         for line in group.filter(~pl.col("member")).iter_rows(named=True):
-            assert ((members["cost"] <= line["cost"]) & (members["accuracy"] >= line["accuracy"])).any()
+            assert (
+                (members["attention_share"] <= line["attention_share"]) & (members["accuracy"] >= line["accuracy"])
+            ).any()
 
 
 def test_only_tasks_with_signal_are_averaged(frontier: pl.DataFrame) -> None:
@@ -63,7 +65,7 @@ def test_only_tasks_with_signal_are_averaged(frontier: pl.DataFrame) -> None:
 def test_dense_stands_in_every_phase(frontier: pl.DataFrame) -> None:
     dense = frontier.filter(pl.col("method") == "dense")
     assert dense.height == 3 * len(LENGTHS)
-    assert (dense["cost"] == 1).all()
+    assert (dense["attention_share"] == 1).all()
 
 
 def test_average_and_interval(accuracy: pa.Table, frontier: pl.DataFrame) -> None:

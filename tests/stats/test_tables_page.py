@@ -5,19 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
-from sparsebench import tables
 from sparsebench.stats.intervals import difference_interval
+from sparsebench.tables.page import PAGE as NAMES
+from sparsebench.tables.page import schema_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tables.md").read_text(encoding="utf-8")
-NAMES = ["predictions", "scores", "accuracy", "frontier", "effects", "tolerance"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_page_and_schema_agree(name: str) -> None:
-    schema: pa.Schema = getattr(tables, name.upper())
+    schema = schema_of(name)
     section = PAGE.split(f"### {name}\n")[1].split("### ")[0]
     rows = [line.split(" | ") for line in section.splitlines() if line.startswith("| `")]
     documented = [(row[0].strip("|` "), row[1], row[2].strip(), row[3].removesuffix(" |")) for row in rows]

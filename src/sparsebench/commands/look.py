@@ -14,6 +14,7 @@ def add(commands: Commands) -> None:
     sub = command(commands, "grid", "print the cells and rows of a config, and what was dropped", _grid)
     _config(sub)
     command(commands, "schema", "print the JSON schema of the config", _schema)
+    command(commands, "columns", "print the columns of every table with units, as in docs/tables.md", _columns)
     command(commands, "methods", "list the attention methods with their four axes", _methods)
     command(commands, "tasks", "list the tasks with metric, chance, minimum length, source", _tasks)
     sub = command(commands, "show-sample", "print one prompt, its gold answer and what would score", _show)
@@ -43,6 +44,13 @@ def _schema(_: argparse.Namespace) -> None:
     from sparsebench.config import config_schema
 
     print(json.dumps(config_schema(), indent=2))
+
+
+def _columns(_: argparse.Namespace) -> None:
+    from sparsebench.tables.page import columns_page
+
+    for line in columns_page():
+        print(line)
 
 
 def _methods(_: argparse.Namespace) -> None:

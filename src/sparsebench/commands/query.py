@@ -120,7 +120,19 @@ def _compare(given: argparse.Namespace) -> None:
     print(f"a: {given.a}, b: {given.b}; difference: a minus b, paired, with its 95 % interval")
 
 
-_BEST = ["model", "length_tok", "phase", "method", "sparsity", "cost", "accuracy", "kept", "kept_low", "kept_high", "n"]
+_BEST = [
+    "model",
+    "length_tok",
+    "phase",
+    "method",
+    "sparsity",
+    "attention_share",
+    "accuracy",
+    "kept",
+    "kept_low",
+    "kept_high",
+    "n",
+]
 _TOLERANCE = ["model", "length_tok", "phase", "method", "task", "tolerance", "by_mean", "n", "worst"]
 _EFFECTS = ["model", "length_tok", "task", "phase", "method", "sparsity", "n_pairs", "difference", "difference_low"]
 _EFFECTS += ["difference_high", "lost", "won", "effect_size", "p", "p_holm"]

@@ -55,10 +55,12 @@ def _sentences(rows: list[Row]) -> Iterator[Markup]:
         yield _ranking([r for r in methods if r["sparsity"] == top])
         yield from _tolerance(methods, next((r for r in rows if r["method"] == DENSE), None))
     yield from _controls(rows, methods)
-    members = sorted((r for r in rows if r["member"]), key=lambda r: (r["cost"], r["method"]))
+    members = sorted((r for r in rows if r["member"]), key=lambda r: (r["attention_share"], r["method"]))
     if members:
         parts = [
-            Markup("{} (cost {}, accuracy {})").format(name(r, sparsity=True), f"{r['cost']:.2f}", accuracy(r))
+            Markup("{} (attention share {}, accuracy {})").format(
+                name(r, sparsity=True), f"{r['attention_share']:.2f}", accuracy(r)
+            )
             for r in members
         ]
         yield Markup("Pareto set, from cheap to dear: {}.").format(listed(parts))
@@ -167,14 +169,14 @@ def _range(values: list[int]) -> str:
 def _budgets(rows: list[dict]) -> list[Markup]:
     """The method that overspends its budget most, if any does by more than a tenth."""
     single = [r for r in rows if r["phase"] in ("prefill", "decode")]
-    worst = max(single, key=lambda r: r["cost"] / (1 - r["sparsity"]), default=None)
-    if worst is None or worst["cost"] <= 1.1 * (1 - worst["sparsity"]):
+    worst = max(single, key=lambda r: r["attention_share"] / (1 - r["sparsity"]), default=None)
+    if worst is None or worst["attention_share"] <= 1.1 * (1 - worst["sparsity"]):
         return []
     return [
         Markup("Budgets are not always met: {} in {} spends {} where {} was asked for.").format(
             name(worst, sparsity=True),
             worst["phase"],
-            linked(share(worst["cost"]), worst),
+            linked(share(worst["attention_share"]), worst),
             share(1 - worst["sparsity"]),
         )
     ]

@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from sparsebench.errors import UserError
-from sparsebench.stats.configuration import DENSE, KEY, NAMED, name_configurations, relative_cost, shares_kept
+from sparsebench.stats.configuration import DENSE, KEY, NAMED, attention_share, name_configurations, shares_kept
 from sparsebench.stats.intervals import mean_interval
 from sparsebench.stats.pairing import Scored, differences
 from sparsebench.tables import ACCURACY, SCORES
@@ -83,7 +83,7 @@ def _summarise(frame: pl.DataFrame) -> pl.DataFrame:
         .join(expected, on=CELL)
         .with_columns(
             n_missing=(pl.col("expected") - pl.col("n")).cast(pl.Int32),
-            cost=relative_cost(pl.col("prompt_tok"), pl.col("generated_tok")),
+            attention_share=attention_share(pl.col("prompt_tok"), pl.col("generated_tok")),
         )
     )
     low, high = mean_interval(lines["accuracy"].to_numpy(), lines["n"].to_numpy())

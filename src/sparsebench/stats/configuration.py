@@ -40,7 +40,7 @@ def name_configurations(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def relative_cost(prompt_tok: pl.Expr, generated_tok: pl.Expr) -> pl.Expr:
+def attention_share(prompt_tok: pl.Expr, generated_tok: pl.Expr) -> pl.Expr:
     """Attention cost relative to dense: the measured density of the sparse phase.
 
     Where both phases are sparse it is the share of query-key pairs computed of prompt and answer together: a prompt of

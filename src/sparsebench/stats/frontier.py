@@ -65,7 +65,7 @@ def _frontier(lines: pl.DataFrame) -> pl.DataFrame:
             pl.col("task").str.join(", ").alias("tasks"),
             pl.len().cast(pl.Int32).alias("n_tasks"),
             pl.col("n").sum(),
-            pl.col("accuracy", "prefill_density", "decode_density", "cost").mean(),
+            pl.col("accuracy", "prefill_density", "decode_density", "attention_share").mean(),
             pl.col("accuracy").alias("means"),
             pl.col("accuracy_low", "accuracy_high"),
             pl.col("difference").alias("gaps"),
@@ -87,7 +87,7 @@ def _frontier(lines: pl.DataFrame) -> pl.DataFrame:
     eligible = np.array([r["complete"] and not r["control"] for r in rows])
     member, probability = np.zeros(len(rows), dtype=bool), np.zeros(len(rows))
     candidates = [r for r, ok in zip(rows, eligible, strict=True) if ok]
-    cost = np.array([r["cost"] for r in candidates])
+    cost = np.array([r["attention_share"] for r in candidates])
     if candidates:
         member[eligible] = pareto_members(cost, np.array([r["accuracy"] for r in candidates]))
         probability[eligible] = pareto_members(cost, _resampled(candidates, tasks)).mean(axis=0)

@@ -45,9 +45,11 @@ def best(frontier: pl.DataFrame, keep: float | None = None, cost: float | None =
     if keep is not None:
         fit = fit.filter(pl.col("kept") >= keep)
     if cost is not None:
-        fit = fit.filter(pl.col("cost") <= cost)
+        fit = fit.filter(pl.col("attention_share") <= cost)
     order, descending = (
-        (["cost", "accuracy"], [False, True]) if keep is not None else (["accuracy", "cost"], [True, False])
+        (["attention_share", "accuracy"], [False, True])
+        if keep is not None
+        else (["accuracy", "attention_share"], [True, False])
     )
     lines = fit.sort(order, descending=descending).group_by(GROUP, maintain_order=True).first().sort(GROUP)
     return lines if keep is None else lines.with_columns(sure=pl.col("kept_low") >= keep)

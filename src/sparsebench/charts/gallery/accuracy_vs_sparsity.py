@@ -47,7 +47,7 @@ COLUMNS = (
     "accuracy_low",
     "accuracy_high",
     "difference",
-    "cost",
+    "attention_share",
     "n",
 )
 
@@ -92,7 +92,7 @@ def _panels(model: str, phase: str, lines: pl.DataFrame, every: list[str]) -> An
         alt.Tooltip("accuracy_low:Q", format=".3f", title="95 % from"),
         alt.Tooltip("accuracy_high:Q", format=".3f", title="95 % to"),
         alt.Tooltip("difference:Q", format="+.3f", title="minus dense"),
-        alt.Tooltip("cost:Q", format=".3f", title="measured density"),
+        alt.Tooltip("attention_share:Q", format=".3f", title="measured density"),
         alt.Tooltip("n:Q", title="n"),
     ]
     width, height = panel_width(len(lengths)), 150

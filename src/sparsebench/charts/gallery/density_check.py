@@ -56,9 +56,9 @@ def build(tables: Tables) -> Any:
         tables.accuracy.filter(pl.col("phase").is_in(["prefill", "decode"]))
         .group_by("model", "phase", "length_tok", "method", "sparsity")
         .agg(
-            measured=pl.col("cost").mean(),
-            lowest=pl.col("cost").min(),
-            highest=pl.col("cost").max(),
+            measured=pl.col("attention_share").mean(),
+            lowest=pl.col("attention_share").min(),
+            highest=pl.col("attention_share").max(),
             tasks=pl.col("task").n_unique(),
             n=pl.col("n").sum(),
         )

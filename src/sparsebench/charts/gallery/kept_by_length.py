@@ -21,7 +21,7 @@ CAPTION = (
     "random are controls. n is in the tooltips."
 )
 
-COLUMNS = ("method", "length", "length_tok", "sparsity", "shade", "label", "interval", "cost", "tasks", "n")
+COLUMNS = ("method", "length", "length_tok", "sparsity", "shade", "label", "interval", "attention_share", "tasks", "n")
 
 
 def build(tables: Tables) -> Any:
@@ -55,7 +55,7 @@ def _panels(model: str, phase: str, lines: pl.DataFrame) -> Any:
         "sparsity:Q",
         alt.Tooltip("label:N", title="kept of dense, %"),
         alt.Tooltip("interval:N", title="95 % interval"),
-        alt.Tooltip("cost:Q", title="relative attention cost"),
+        alt.Tooltip("attention_share:Q", title="relative attention cost"),
         "tasks:N",
         alt.Tooltip("n:Q", title="n"),
     ]

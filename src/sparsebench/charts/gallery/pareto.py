@@ -35,7 +35,7 @@ COLUMNS = (
     "sparsity",
     "length",
     "length_tok",
-    "cost",
+    "attention_share",
     "accuracy",
     "accuracy_low",
     "accuracy_high",
@@ -66,9 +66,9 @@ def _panels(model: str, phase: str, lines: pl.DataFrame, every: list[str], shown
     lengths = frame.sort("length_tok")["length"].unique(maintain_order=True).to_list()
     look = method_look(every, shown)
     opacity, pick = picker()
-    lowest = min(0.05, float(frame["cost"].min()))  # type: ignore[arg-type]
+    lowest = min(0.05, float(frame["attention_share"].min()))  # type: ignore[arg-type]
     x = alt.X(
-        "cost:Q",
+        "attention_share:Q",
         title="relative attention cost (measured density)",
         scale=alt.Scale(type="log", domain=[lowest / 1.3, 1.25], nice=False),
         axis=alt.Axis(values=[0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1], format="~f", grid=False),
@@ -82,7 +82,7 @@ def _panels(model: str, phase: str, lines: pl.DataFrame, every: list[str], shown
         "method:N",
         "sparsity:Q",
         "length_tok:Q",
-        alt.Tooltip("cost:Q", format=".3f"),
+        alt.Tooltip("attention_share:Q", format=".3f"),
         alt.Tooltip("accuracy:Q", format=".3f"),
         alt.Tooltip("accuracy_low:Q", format=".3f", title="95 % from"),
         alt.Tooltip("accuracy_high:Q", format=".3f", title="95 % to"),
@@ -95,8 +95,8 @@ def _panels(model: str, phase: str, lines: pl.DataFrame, every: list[str], shown
         pick(base.mark_rule(strokeWidth=1.2, strokeOpacity=0.6).encode(y=low, y2=high, **flat, tooltip=tips)),
         base.transform_filter(alt.datum.member)
         .mark_line(color="#000", opacity=0.2, strokeWidth=9, strokeJoin="round", strokeCap="round")
-        .encode(y=y, order="cost:Q"),
-        sparse.mark_line(strokeWidth=1.4).encode(y=y, order="cost:Q", strokeDash=look["strokeDash"], **flat),
+        .encode(y=y, order="attention_share:Q"),
+        sparse.mark_line(strokeWidth=1.4).encode(y=y, order="attention_share:Q", strokeDash=look["strokeDash"], **flat),
         sparse.mark_point(filled=True, size=55).encode(y=y, shape=look["shape"], **flat, tooltip=tips),
         base.transform_filter(alt.datum.method == "dense")
         .mark_point(filled=True, size=190)

@@ -1,0 +1,25 @@
+"""Every Arrow schema of the data flow, with units in field metadata, and the one way to read and write them."""
+
+from sparsebench.tables.accuracy import ACCURACY, DEPTH, EFFECTS, TOLERANCE
+from sparsebench.tables.cost import FRONTIER, ISO_COST, MODELS
+from sparsebench.tables.io import read_table, write_table
+from sparsebench.tables.rows import PREDICTIONS, SAMPLES, SCORES
+from sparsebench.tables.trends import ADAPTIVITY, SCALING, SCALING_POINTS
+
+__all__ = [
+    "ACCURACY",
+    "ADAPTIVITY",
+    "DEPTH",
+    "EFFECTS",
+    "FRONTIER",
+    "ISO_COST",
+    "MODELS",
+    "PREDICTIONS",
+    "SAMPLES",
+    "SCALING",
+    "SCALING_POINTS",
+    "SCORES",
+    "TOLERANCE",
+    "read_table",
+    "write_table",
+]

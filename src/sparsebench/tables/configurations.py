@@ -1,0 +1,36 @@
+"""Columns that several tables share: what names a configuration, and what it costs."""
+
+from __future__ import annotations
+
+from sparsebench.tables.fields import BOOL, FLOAT, INT, TEXT, field
+
+PLACE = [
+    field("model", TEXT, "model as named in the config"),
+    field("task", TEXT, "task as named in the config"),
+    field("length_tok", INT, "prompt length asked for", "tokens"),
+]
+
+CONTROL = field("control", BOOL, "oracle or random: a bound to compare with, not a method to choose")
+
+CONFIGURATION = [
+    field("phase", TEXT, "dense, prefill, decode or both: where attention is sparse"),
+    field("method", TEXT, "the sparse method; both phases: 'prefill@sparsity + decode'"),
+    field("sparsity", FLOAT, "target sparsity of the phase; both phases: that of decode"),
+    field("prefill", TEXT, "prefill method as named in the config"),
+    field("prefill_sparsity", FLOAT, "target share of causal query-key pairs skipped in prefill"),
+    field("decode", TEXT, "decode method as named in the config"),
+    field("decode_sparsity", FLOAT, "target share of prompt KV entries skipped per generated token"),
+    CONTROL,
+]
+
+METHOD = [
+    field("phase", TEXT, "prefill, decode or both: where attention is sparse"),
+    field("method", TEXT, "the sparse method; both phases: 'prefill@sparsity + decode'"),
+    CONTROL,
+]
+
+DENSITY = [
+    field("prefill_density", FLOAT, "mean measured share of causal query-key pairs computed"),
+    field("decode_density", FLOAT, "mean measured share of prompt KV entries read per step"),
+    field("attention_share", FLOAT, "measured density of the sparse phase; both: share of all pairs computed"),
+]

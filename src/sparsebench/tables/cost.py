@@ -1,0 +1,83 @@
+"""Tables of accuracy against cost: models, frontier, equal cost."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from sparsebench.tables.configurations import CONFIGURATION, DENSITY
+from sparsebench.tables.fields import BOOL, FLOAT, INT, TEXT, field, interval, maybe
+
+_WIDE = pa.int64()
+
+MODELS = pa.schema(
+    [
+        field("model", TEXT, "model as named in the config"),
+        field("tokenizer", TEXT, "model whose tokenizer, and so whose samples, it uses"),
+        field("source", TEXT, "where it came from"),
+        field("architecture", TEXT, "class of the model in transformers"),
+        field("parameters", _WIDE, "weights in all, embeddings included"),
+        field("active_parameters", _WIDE, "weights that one token passes through, the output layer included"),
+        field("layers", INT, "decoder layers"),
+        field("global_layers", INT, "layers whose attention has no sliding window: those that become sparse"),
+        maybe("window_tok", INT, "reach of the other layers", "tokens"),
+        field("heads", INT, "query heads per layer"),
+        field("kv_heads", INT, "KV heads per layer"),
+        field("head_dim", INT, "channels per head"),
+        field("hidden", INT, "channels of the residual stream"),
+        field("intermediate", INT, "channels inside the MLP"),
+        field("vocabulary", INT, "rows of the embedding"),
+        field("kv_bytes_per_tok", INT, "K and V of one token in all layers, 2 bytes a number", "bytes per token"),
+    ]
+)
+
+FRONTIER = pa.schema(
+    [
+        field("model", TEXT, "model as named in the config"),
+        field("length_tok", INT, "prompt length asked for", "tokens"),
+        *CONFIGURATION,
+        field("tasks", TEXT, "tasks averaged, comma-separated"),
+        field("n_tasks", INT, "tasks averaged", "tasks"),
+        field("n", INT, "samples behind the average", "samples"),
+        field("accuracy", FLOAT, "mean over tasks of the mean score"),
+        *interval("accuracy", "mean over tasks"),
+        *DENSITY,
+        maybe("difference", FLOAT, "mean over tasks of the paired difference to dense"),
+        *interval("difference", "mean paired difference to dense"),
+        maybe("kept", FLOAT, "accuracy as a share of dense over the same tasks"),
+        *interval("kept", "share kept, dense taken as known"),
+        field("complete", BOOL, "has every task with signal; others are shown, never members"),
+        field("member", BOOL, "in the Pareto set: no configuration is both cheaper and as accurate"),
+        field("member_probability", FLOAT, "share of bootstrap draws of the samples in which it is a member"),
+    ]
+)
+
+ISO_COST = pa.schema(
+    [
+        field("kind", TEXT, "sizes: a sparse model against a smaller dense one; methods: two methods of one model"),
+        field("length_tok", INT, "prompt length asked for", "tokens"),
+        field("phase", TEXT, "prefill, decode or both: where attention is sparse"),
+        *(
+            column
+            for side, who in (("a", "the first configuration"), ("b", "the second configuration"))
+            for column in (
+                field(f"model_{side}", TEXT, f"model of {who}"),
+                field(f"method_{side}", TEXT, f"method of {who}"),
+                field(f"sparsity_{side}", FLOAT, f"target sparsity of {who}"),
+                field(
+                    f"cost_{side}", FLOAT, f"what is equal, of {who}: sizes the whole model's cost, methods attention's"
+                ),
+                field(f"accuracy_{side}", FLOAT, f"mean over tasks of the mean score of {who}"),
+            )
+        ),
+        field("cost_unit", TEXT, "unit of both costs"),
+        field("tasks", TEXT, "tasks averaged, comma-separated"),
+        field("n_tasks", INT, "tasks averaged", "tasks"),
+        field("n", INT, "pairs of samples; unpaired: samples of the side that has fewer", "samples"),
+        field("paired", BOOL, "both answered the same samples: models of one tokenizer"),
+        field("difference", FLOAT, "mean over tasks of a minus b"),
+        *interval("difference", "difference"),
+        field("p", FLOAT, "two-sided p of the difference: permutation of signs if paired, of samples if not"),
+        field("p_holm", FLOAT, "p adjusted by Holm over the lines of this kind"),
+        field("winner", TEXT, "a, b, or undecided: the interval holds 0"),
+    ]
+)
