@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import resource
+import signal
 
 import pytest
 
-from sparsebench.engine.journal import Journal, locked
+from sparsebench.engine.journal import Journal
 from sparsebench.errors import UserError
 
 ROWS = {f"key{i}": {"text": f"é {i}\nline", "n": i} for i in range(5)}
@@ -16,7 +17,7 @@ ROWS = {f"key{i}": {"text": f"é {i}\nline", "n": i} for i in range(5)}
 def path(tmp_path):
     journal = Journal(tmp_path / "deep" / "cell.jsonl")
     for key, row in ROWS.items():
-        journal.add({key: row})
+        journal.add(key, row)
     return journal.path
 
 
@@ -29,7 +30,7 @@ def test_a_torn_last_line_loses_only_itself(path):
     path.write_bytes(whole[:-7])
     assert Journal(path).rows == {k: v for k, v in ROWS.items() if k != "key4"}
     again = Journal(path)
-    again.add({"key4": ROWS["key4"]})
+    again.add("key4", ROWS["key4"])
     assert Journal(path).rows == ROWS
 
 
@@ -46,21 +47,18 @@ def test_a_damaged_line_is_set_aside_and_said(path, damage, caplog):
     assert Journal(path).rows == rows
 
 
-def _hold(path, ready, done):
-    with locked(path):
-        ready.set()
-        done.wait(20)
-
-
-def test_two_jobs_never_write_one_journal(path):
-    context = multiprocessing.get_context("spawn")
-    ready, done = context.Event(), context.Event()
-    other = context.Process(target=_hold, args=(path, ready, done))
-    other.start()
-    assert ready.wait(20)
-    with pytest.raises(UserError, match=f"process {other.pid}"), locked(path):
-        pass
-    done.set()
-    other.join(20)
-    with locked(path) as journal:
-        assert journal.rows == ROWS
+def test_a_full_disk_loses_no_finished_row_and_says_what_to_do(path):
+    """RLIMIT_FSIZE stands for the disk: the line is cut in the middle, as on a disk that fills up."""
+    size = path.stat().st_size
+    journal = Journal(path)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 30, hard))
+    try:
+        with pytest.raises(UserError, match=r"cannot write.*the 5 rows in it are safe"):
+            journal.add("key5", {"text": "x" * 100})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert path.stat().st_size == size
+    assert Journal(path).rows == ROWS

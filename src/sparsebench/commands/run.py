@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
+import sys
 from pathlib import Path
 
 from sparsebench.commands.arguments import Commands, command, output, spec
@@ -61,6 +63,8 @@ def _infer(given: argparse.Namespace) -> None:
     # Read when torch loads: its threads sleep rather than spin while they wait for each other. Spinning made decode
     # steps ten times slower as soon as other work shared the cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # A cancelled, preempted or timed-out job gives its journal free before it goes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     from sparsebench.engine.infer import infer_cell
     from sparsebench.provenance import device_name, stamp
     from sparsebench.tables import SAMPLES, read_table, write_table

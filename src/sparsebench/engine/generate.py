@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -60,8 +60,13 @@ class Generator:
         self.prefills = self.steps = 0
 
     @torch.inference_mode()
-    def answer(self, jobs: Sequence[Job]) -> list[list[Answer]]:
-        """Answers per job, in the order of its decode settings."""
+    def answer(
+        self, jobs: Sequence[Job], finished: Callable[[int, int, Answer], None] | None = None
+    ) -> list[list[Answer]]:
+        """Answers per job, in the order of its decode settings.
+
+        ``finished(job, place, answer)`` is told of each as soon as it is there, while others still decode.
+        """
         began = time.perf_counter()
         store = PromptStore([len(job.question.ids) - 1 for job in jobs])
         rows: list[FanoutRow] = []
@@ -82,12 +87,17 @@ class Generator:
             torch.cuda.synchronize(self._model.device)  # so that the two phases' seconds are their own
         self.prefill_s += time.perf_counter() - began
         began = time.perf_counter()
-        answers = self._decode(store, rows, progress, [len(job.decode) for job in jobs])
+        answers = self._decode(store, rows, progress, [len(job.decode) for job in jobs], finished)
         self.decode_s += time.perf_counter() - began
         return answers
 
     def _decode(
-        self, store: PromptStore, rows: list[FanoutRow], live: list[_Progress], widths: list[int]
+        self,
+        store: PromptStore,
+        rows: list[FanoutRow],
+        live: list[_Progress],
+        widths: list[int],
+        finished: Callable[[int, int, Answer], None] | None,
     ) -> list[list[Answer]]:
         answers: dict[tuple[int, int], Answer] = {}
         max_steps = max(p.question.max_new_tok for p in live)
@@ -110,7 +120,10 @@ class Generator:
                 if reason is None:
                     continue
                 densities = run.densities() if densities is None else densities
-                answers[row.job, row.place] = Answer(text, tuple(row.ids), reason, row.prefill_density, densities[i])
+                answer = Answer(text, tuple(row.ids), reason, row.prefill_density, densities[i])
+                answers[row.job, row.place] = answer
+                if finished is not None:
+                    finished(row.job, row.place, answer)
                 done[i] = True
             going = [i for i, ended in enumerate(done) if not ended]
             if going and stepper.worth_dropping(len(live) - len(going)):

@@ -120,14 +120,12 @@ def _compute(cell: CellSpec, info: ModelInfo, missing: list[_Row], journal: Jour
     began, done = time.perf_counter(), 0
     jobs = _jobs(missing, prefill, {k: m for k, m in decode.items() if isinstance(m, DecodeMethod)})
     for batch in _batches(jobs, cell.batch_rows, max_tok):
-        answers = generator.answer([job for job, _ in batch])
-        journal.add(
-            {
-                row.digest: _entry(row, answer)
-                for (_, members), given in zip(batch, answers, strict=True)
-                for row, answer in zip(members, given, strict=True)
-            }
-        )
+
+        def keep(job: int, place: int, answer: Answer, batch: list[tuple[Job, list[_Row]]] = batch) -> None:
+            row = batch[job][1][place]
+            journal.add(row.digest, _entry(row, answer))
+
+        generator.answer([job for job, _ in batch], keep)
         done += sum(len(members) for _, members in batch)
         elapsed = time.perf_counter() - began
         left = elapsed / done * (len(missing) - done)
@@ -148,7 +146,7 @@ def infer_cell(cell: CellSpec, model_dir: Path, samples: pa.Table, journal: Path
     samples
         Table of ``tables.SAMPLES`` of the cell's tokenizer, task and length.
     journal
-        The cell's journal file; written after every batch of rows.
+        The cell's journal file; each row is written as soon as it is finished.
 
     Returns
     -------

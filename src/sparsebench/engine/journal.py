@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from sparsebench.engine.lock import held
+from sparsebench.errors import UserError
 
 log = logging.getLogger("sparsebench")
 
@@ -40,10 +44,12 @@ class Journal:
     ----------
     path
         The journal file; its folder is made when the first row is added.
+    check
+        Called before each write; raises when this process may not write any more.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, check: Callable[[], None] = lambda: None) -> None:
+        self.path, self._check = path, check
         self.rows: dict[str, dict[str, Any]] = {}
         if path.exists():
             self._read()
@@ -70,36 +76,31 @@ class Journal:
             self.path, len(bad), aside.name, len(good),
         )  # fmt: skip
 
-    def add(self, rows: Mapping[str, Mapping[str, Any]]) -> None:
-        """Append rows and wait until they are on disk."""
+    def add(self, key: str, row: Mapping[str, Any]) -> None:
+        """Append a row and wait until it is on disk.
+
+        Raises ``UserError`` when it cannot be written; what was written of it is taken back.
+        """
+        self._check()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as file:
-            file.write(b"".join(_line(key, row) for key, row in rows.items()))
-            file.flush()
-            os.fsync(file.fileno())
-        self.rows.update({key: dict(row) for key, row in rows.items()})
+        with self.path.open("ab", buffering=0) as file:
+            before = file.tell()
+            line = _line(key, row)
+            try:
+                if file.write(line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(file.fileno())
+            except OSError as error:
+                file.truncate(before)
+                raise UserError(
+                    f"{self.path}: cannot write ({error.strerror}); the {len(self.rows)} rows in it are safe, "
+                    "and the next run goes on from there: make room, or mend the file system, and run again"
+                ) from None
+        self.rows[key] = dict(row)
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[Journal]:
-    """Open the journal at ``path`` for this process alone.
-
-    The lock belongs to an open file, so it ends with its process however that ends. Raises ``UserError`` naming the
-    owner when another job holds it.
-    """
-    import fcntl
-
-    from sparsebench.errors import UserError
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(path.name + ".lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.seek(0)
-            owner = lock.read().strip() or "unknown"
-            raise UserError(f"{path}: another job writes this journal ({owner}); wait for it or end it") from None
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {os.uname().nodename}")
-        lock.flush()
-        yield Journal(path)
+    """Open the journal at ``path`` for this process alone; waits for another job that writes it."""
+    with held(path.with_name(path.name + ".lock")) as check:
+        yield Journal(path, check)
