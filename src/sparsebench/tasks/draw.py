@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from random import Random
+from zlib import crc32
 
 _GOLDEN = 0.6180339887498949
 """Fractional part of the golden ratio: its multiples modulo 1 are the most even infinite sequence there is."""
@@ -27,14 +28,17 @@ class Draw(Random):
     series
         Names the series of samples (task, parameters, seed): what it yields through :attr:`paired` and :meth:`depths`
         does not depend on tokenizer or length, so that lengths compare the same questions.
+    training
+        Whether the sample is for training a model: see :func:`belongs`.
     """
 
-    def __new__(cls, seed: int, index: int, series: str) -> Draw:
+    def __new__(cls, seed: int, index: int, series: str, training: bool = False) -> Draw:
         """Random's own constructor takes the seed alone."""
         return super().__new__(cls, seed)  # type: ignore[call-arg]
 
-    def __init__(self, seed: int, index: int, series: str) -> None:
+    def __init__(self, seed: int, index: int, series: str, training: bool = False) -> None:
         super().__init__(seed)
+        self.training = training
         self.sample_seed = seed
         self.index = index
         self.series = series
@@ -47,3 +51,13 @@ class Draw(Random):
         places = [(start + (self.index * n + i) * _GOLDEN) % 1.0 for i in range(n)]
         self.shuffle(places)
         return places
+
+
+def belongs(draw: Random, label: str) -> bool:
+    """Whether ``label`` may occur in the sample of ``draw``: the benchmark and training never share one.
+
+    What a sample asks for (keys, values, variables, names, items, sets of words) is split in two halves by a hash that
+    is the same everywhere. The benchmark draws from one half only, training (:mod:`sparsebench.train`) from the other,
+    so that no evaluation sample can be in the training data of the reference models, whatever the seeds are.
+    """
+    return crc32(label.encode()) & 1 == getattr(draw, "training", False)

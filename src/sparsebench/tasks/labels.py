@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from random import Random
 from typing import Literal
 
+from sparsebench.tasks.draw import belongs
 from sparsebench.tasks.words import words
 
 Kind = Literal["hex", "word", "number"]
@@ -21,11 +23,18 @@ NOUNS: dict[str, str] = {"hex": "code", "word": "password", "number": "number"}
 """What a value of each kind is called in the prompts."""
 
 
+@cache
+def _adjectives() -> tuple[str, ...]:
+    """Listed adjectives that do not end another one, as "old" ends "bold"."""
+    listed = words("adjectives")
+    return tuple(word for word in listed if not any(other != word and other.endswith(word) for other in listed))
+
+
 class Labels:
     """Draws labels, none of them twice.
 
     All labels of one kind have one shape, so that none is a part of another: hex codes and numbers have a fixed
-    length, and no listed noun or adjective completes another pair (a test holds the lists to it).
+    length, no adjective used ends another one, and no noun begins another one.
     """
 
     def __init__(self, draw: Random) -> None:
@@ -33,10 +42,10 @@ class Labels:
         self._seen: set[str] = set()
 
     def new(self, kind: Kind) -> str:
-        """A label of ``kind`` that this object has not given before."""
+        """A label of ``kind`` that this object has not given before and that belongs to its draw."""
         while True:
             label = self._make(kind)
-            if label not in self._seen:
+            if label not in self._seen and belongs(self._draw, label):
                 self._seen.add(label)
                 return label
 
@@ -46,4 +55,4 @@ class Labels:
             return "-".join(digits[i : i + 8] for i in range(0, 32, 8))
         if kind == "number":
             return str(self._draw.randrange(1_000_000, 10_000_000))
-        return f"{self._draw.choice(words('adjectives'))}-{self._draw.choice(words('nouns'))}"
+        return f"{self._draw.choice(_adjectives())}-{self._draw.choice(words('nouns'))}"

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from math import prod
 from random import Random
 
-_PLACES = (
+from sparsebench.tasks.draw import belongs
+
+PLACES = (
     (
         "Arn",
         "Ash",
@@ -51,7 +53,7 @@ _PLACES = (
         "worth",
     ),
 )
-_PEOPLE = (
+PEOPLE = (
     (
         "Al",
         "Be",
@@ -87,19 +89,19 @@ def _names(parts: tuple[tuple[str, ...], ...], draw: Random) -> Iterator[str]:
     most = prod(len(part) for part in parts)
     while True:
         name = "".join(draw.choice(part) for part in parts)
-        # When names run short, a second word makes as many again.
-        if len(seen) > most // 2:
+        # When names run short (half of them belong to other draws), a second word makes as many again.
+        if len(seen) > most // 4:
             name += " " + "".join(draw.choice(part) for part in parts)
-        if name not in seen:
+        if name not in seen and belongs(draw, name):
             seen.add(name)
             yield name
 
 
 def places(draw: Random) -> Iterator[str]:
     """Names of towns, none twice."""
-    return _names(_PLACES, draw)
+    return _names(PLACES, draw)
 
 
 def people(draw: Random) -> Iterator[str]:
     """Names of people, none twice, none like that of a town."""
-    return _names(_PEOPLE, draw)
+    return _names(PEOPLE, draw)

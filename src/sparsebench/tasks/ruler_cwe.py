@@ -11,7 +11,7 @@ from typing import Any
 
 from sparsebench.errors import UserError
 from sparsebench.tasks.base import Positive, Sample, Score, Task
-from sparsebench.tasks.draw import Draw
+from sparsebench.tasks.draw import Draw, belongs
 from sparsebench.tasks.recall import recall
 from sparsebench.tasks.vocabulary import vocabulary
 from sparsebench.tasks.window import Window, too_short
@@ -76,8 +76,11 @@ class RulerCwe(Task):
         tail = f"\n\nQuestion: Which {self.common} words are the most common in the list?"
         prefix = self.answer_prefix.replace("{n}", str(self.common))
         room = window.room(head + tail, prefix)
-        stream = vocabulary(draw, without=frozenset(_EXAMPLE_WORDS) if self.example else frozenset())
-        common = tuple(islice(stream, self.common))
+        while True:
+            stream = vocabulary(draw, without=frozenset(_EXAMPLE_WORDS) if self.example else frozenset())
+            common = tuple(islice(stream, self.common))
+            if belongs(draw, " ".join(sorted(common))):
+                break
         entries = list(common) * self.freq_common
         # An entry costs at least three tokens (digit, full stop, word), so these are more than enough.
         most = len(entries) + max(0, room) // 3

@@ -70,6 +70,19 @@ class RulerNiah(Task):
             return prose(draw)
         return iter(lambda: self._needle(labels.new(self.key_kind), labels.new(self.value_kind)), None)
 
+    def ask(self, keys: Sequence[str]) -> tuple[str, str]:
+        """The question for the values of ``keys``, and the answer prefix."""
+        noun = NOUNS[self.value_kind]
+        named = " and ".join([", ".join(keys[:-1]), keys[-1]]) if len(keys) > 1 else keys[0]
+        if len(keys) * self.values > 1:
+            question, order = f"What are all {noun}s", "Give every one of them, separated by commas."
+            what, are = f"{noun}s", "are"
+        else:
+            question, order = f"What is the {noun}", f"Give the {noun} only."
+            what, are = noun, "is"
+        prefix = self.answer_prefix.replace("{what}", what).replace("{keys}", named).replace("{are}", are)
+        return f"\n\n{question} for {named} found in the text? {order}", prefix
+
     def synthesise(self, draw: Draw, window: Window) -> Sample:
         """See :class:`Task`."""
         labels = Labels(draw)
@@ -80,18 +93,11 @@ class RulerNiah(Task):
         asked = list(pairs)[: self.queries]
         answers = tuple(value for key in asked for value in pairs[key])
         noun = NOUNS[self.value_kind]
-        if len(answers) > 1:
-            question, order = f"What are all {noun}s", "Give every one of them, separated by commas."
-        else:
-            question, order = f"What is the {noun}", f"Give the {noun} only."
-        named = " and ".join([", ".join(asked[:-1]), asked[-1]]) if len(asked) > 1 else asked[0]
         head = f"A text follows in which {noun}s are hidden. Remember them: you will be asked afterwards.\n\n"
-        tail = f"\n\n{question} for {named} found in the text? {order}"
+        tail, prefix = self.ask(asked)
         # Evidence first: the depths of a sample do not depend on how many distractor keys share the text.
         needles = [self._needle(key, value) for key, values in pairs.items() for value in values]
         depths = draw.depths(len(answers)) + [draw.random() for _ in range(len(needles) - len(answers))]
-        what, are = (f"{noun}s", "are") if len(answers) > 1 else (noun, "is")
-        prefix = self.answer_prefix.replace("{what}", what).replace("{keys}", named).replace("{are}", are)
         user, places = hide(self.name, window, head, tail, prefix, self._hay(draw, labels), needles, depths)
         perfect = " " + ", ".join(answers)
         return Sample(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sparsebench.tasks.base import Count, Positive, Sample, Score, Task
-from sparsebench.tasks.draw import Draw
+from sparsebench.tasks.draw import Draw, belongs
 from sparsebench.tasks.haystack import hide, noise, prose
 from sparsebench.tasks.recall import recall
 from sparsebench.tasks.window import Window
@@ -57,6 +57,12 @@ class RulerVt(Task):
     example: bool = True
     answer_prefix: str = _PREFIX
 
+    def ask(self, value: str) -> tuple[str, str]:
+        """The question for the chain of ``value``, and the answer prefix."""
+        size = self.hops + 1
+        question = f"\n\nQuestion: Which variables hold the value {value}? Name all {size} of them."
+        return question, self.answer_prefix.replace("{n}", str(size)).replace("{value}", value)
+
     def synthesise(self, draw: Draw, window: Window) -> Sample:
         """See :class:`Task`."""
         size = self.hops + 1
@@ -64,11 +70,12 @@ class RulerVt(Task):
         names: list[str] = []
         while len(names) < self.chains * size:
             name = "".join(draw.choices(_LETTERS, k=5))
-            if name not in seen:
+            if name not in seen and belongs(draw, name):
                 seen.add(name)
                 names.append(name)
         # The example's value is not among them.
-        values = [str(value) for value in draw.sample(range(10_000, 81_745), self.chains)]
+        numbers = draw.sample(range(10_000, 81_745), 4 * self.chains + 60)
+        values = [value for value in map(str, numbers) if belongs(draw, value)][: self.chains]
         statements: list[str] = []
         depths: list[float] = []
         for chain, value in enumerate(values):
@@ -83,8 +90,7 @@ class RulerVt(Task):
             + (_EXAMPLE if self.example else "")
             + "Text:\n"
         )
-        tail = f"\n\nQuestion: Which variables hold the value {values[0]}? Name all {size} of them."
-        prefix = self.answer_prefix.replace("{n}", str(size)).replace("{value}", values[0])
+        tail, prefix = self.ask(values[0])
         hay = noise() if self.haystack == "noise" else prose(draw)
         user, places = hide(self.name, window, head, tail, prefix, hay, statements, depths)
         perfect = " " + ", ".join(answers)

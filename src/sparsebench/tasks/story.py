@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from random import Random
 
+from sparsebench.tasks.draw import belongs
 from sparsebench.tasks.haystack import noise
 from sparsebench.tasks.names import people, places
 from sparsebench.tasks.prose import sentences, with_articles
 from sparsebench.tasks.window import Window
 from sparsebench.tasks.words import words
 
-_ARRIVE = (
+ARRIVE = (
     "{who} reached {town} after {n} hours on the road.",
     "The ferry set {who} down at {town} before breakfast.",
     "It was raining when {who} walked into {town}.",
@@ -22,14 +23,14 @@ _ARRIVE = (
     "A cart that smelled of hay took {who} as far as {town}.",
     "By the time the bells rang at noon, {who} was in {town}.",
 )
-_MEET = (
+MEET = (
     "At the {place} {person} the {job} was waiting for company.",
     "There {person}, a {adjective} {job}, shared a table with the traveller.",
     "Only {person} the {job} spoke to the stranger, and did so at length.",
     "A {adjective} {job} by the name of {person} showed the way to the {place}.",
     "In front of the {place} sat {person}, who had been a {job} for {n} years.",
 )
-_BUY = (
+BUY = (
     "Before dusk {who} bought a {item} for {n} coins.",
     "For {n} coins {who} purchased a {item} from a stall.",
     "{who} could not resist a {item} and paid {n} coins for it.",
@@ -83,7 +84,7 @@ class Story:
     def _item(self) -> str:
         while True:
             pair = (self._draw.choice(words("adjectives")), self._draw.choice(words("nouns")))
-            if pair not in self._pairs:
+            if pair not in self._pairs and belongs(self._draw, " ".join(pair)):
                 self._pairs.add(pair)
                 self._items.add(pair)
                 return " ".join(pair)
@@ -105,14 +106,14 @@ class Story:
         town, person, item = next(self._towns), next(self._people), self._item()
         pick = self._draw.choice
         meet = self._say(
-            _MEET,
+            MEET,
             person=person,
             job=pick(words("people")),
             place=pick(words("places")),
             adjective=pick(words("adjectives")),
         )
-        lines = [self._say(_ARRIVE, town=town), meet, next(self._prose)]
-        lines += [self._say(_BUY if buys else _LOOK, item=item), self._say(_SELL, item=self._item()), next(self._prose)]
+        lines = [self._say(ARRIVE, town=town), meet, next(self._prose)]
+        lines += [self._say(BUY if buys else _LOOK, item=item), self._say(_SELL, item=self._item()), next(self._prose)]
         return Chapter(number, town, person, item if buys else "", tuple(lines))
 
     def chapters(self, buying: float = 1.0) -> Iterator[Chapter]:

@@ -44,13 +44,17 @@ class StoryMultihop(Task):
     buying: Annotated[float, Field(gt=0, le=1)] = 0.6
     answer_prefix: str = "Directly before the {item}, {who} bought the"
 
+    def ask(self, who: str, item: str) -> tuple[str, str]:
+        """The question for what ``who`` bought before ``item``, and the answer prefix."""
+        question = f"\n\nQuestion: Which item did {who} buy directly before buying the {item}? Name that item only."
+        return question, self.answer_prefix.replace("{who}", who).replace("{item}", item)
+
     def synthesise(self, draw: Draw, window: Window) -> Sample:
         """See :class:`Task`."""
         story = Story(draw)
         who = story.who
         head = f"Read the story of {who}; a question on it follows.\n\n"
-        tail = f"\n\nQuestion: Which item did {who} buy directly before buying the {{item}}? Name that item only."
-        prefix = self.answer_prefix.replace("{who}", who)
+        tail, prefix = self.ask(who, "{item}")
         # The item is known only when the story is told: keep room for two long words, twice.
         room = window.room(head + tail, prefix, reserve=10)
         chapters, left = tell(window, room, story.chapters(self.buying))

@@ -16,6 +16,26 @@ from sparsebench.tasks.window import Window, too_short
 _LINE = re.compile(r"^\W*(\d+)\s*[.):]\s*(.*\S)", re.MULTILINE)
 _MOST_WORDS = 12
 
+_QUESTIONS = {
+    "town": "Which town did {who} reach in chapter {n}?",
+    "person": "Whom did {who} meet in chapter {n}?",
+    "item": "Which item did {who} buy in chapter {n}?",
+}
+KINDS = tuple(_QUESTIONS)
+"""Facts of a chapter that may be asked for, fields of :class:`Chapter`."""
+
+
+def ask(who: str, asked: Sequence[tuple[str, int]]) -> str:
+    """Numbered questions for pairs (kind of fact, number of its chapter)."""
+    lines = [f"{i}. {_QUESTIONS[kind].format(who=who, n=n)}" for i, (kind, n) in enumerate(asked, 1)]
+    order = "Answer each question in one line with its number, by the name or item only."
+    return "\n\nQuestions:\n" + "\n".join(lines) + f"\n{order}"
+
+
+def answer(facts: Sequence[str]) -> str:
+    """What follows the answer prefix ``1.`` when every question is answered in its line."""
+    return "\n".join(f"{i}. {fact}" for i, fact in enumerate(facts, 1)).removeprefix("1.")
+
 
 @dataclass(frozen=True)
 class StoryRetrieval(Task):
@@ -47,20 +67,9 @@ class StoryRetrieval(Task):
         """See :class:`Task`."""
         story = Story(draw)
         who = story.who
-        kinds = {
-            "town": f"Which town did {who} reach in chapter {{}}?",
-            "person": f"Whom did {who} meet in chapter {{}}?",
-            "item": f"Which item did {who} buy in chapter {{}}?",
-        }
-        asked = [draw.choice(list(kinds)) for _ in range(self.questions)]
+        asked = [draw.choice(KINDS) for _ in range(self.questions)]
         head = f"Read the story of {who}; questions on it follow.\n\n"
-
-        def tail(numbers: Sequence[object]) -> str:
-            lines = [f"{i}. {kinds[kind].format(n)}" for i, (kind, n) in enumerate(zip(asked, numbers, strict=True), 1)]
-            order = "Answer each question in one line with its number, by the name or item only."
-            return "\n\nQuestions:\n" + "\n".join(lines) + f"\n{order}"
-
-        room = window.room(head + tail([999] * self.questions), self.answer_prefix)
+        room = window.room(head + ask(who, [(kind, 999) for kind in asked]), self.answer_prefix)
         chapters, left = tell(window, room, story.chapters())
         if len(chapters) < self.questions:
             raise too_short(self.name, window, window.length_tok + 140 * (self.questions - len(chapters)))
@@ -68,9 +77,11 @@ class StoryRetrieval(Task):
         answers = tuple(getattr(chapters[i], kind) for i, kind in zip(chosen, asked, strict=True))
         offsets = starts(chapters, len(head))
         body = "".join(chapter.text for chapter in chapters) + epilogue(window, left - 4, story)
-        perfect = "\n".join(f"{i}. {answer}" for i, answer in enumerate(answers, 1)).removeprefix("1.")
+        perfect = answer(answers)
         return Sample(
-            user=head + body.rstrip() + tail([chapters[i].number for i in chosen]),
+            user=head
+            + body.rstrip()
+            + ask(who, [(kind, chapters[i].number) for kind, i in zip(asked, chosen, strict=True)]),
             answer_prefix=self.answer_prefix,
             answers=answers,
             evidence=tuple(offsets[i] for i in chosen),

@@ -1,0 +1,28 @@
+from pathlib import Path
+
+
+# Not part of `all`: the reference models ship with the project. `snakemake --cores 12 results/trained/nano-2m/figures.json`
+# trains one anew on the GPU of this machine.
+rule train:
+    input:
+        config="config/nano.yaml",
+    output:
+        "results/trained/{size}/figures.json",
+    log:
+        "results/logs/train/{size}.log",
+    benchmark:
+        "results/benchmarks/train/{size}.tsv"
+    conda:
+        "../envs/sparsebench.yaml"
+    threads: 12
+    resources:
+        mem_mb=32000,
+        gpu=1,
+    params:
+        folder=lambda w, output: Path(output[0]).parent,
+        minutes=lambda w: {"nano-2m": 12, "nano-6m": 15, "nano-18m": 20}[w.size],
+    shell:
+        "(sparsebench train --size {wildcards.size} --output {params.folder} --minutes {params.minutes} --final"
+        " --workers $(({threads} - 2)) --config {input.config}"
+        " && sparsebench evaluate-model --model {params.folder} --config {input.config} --output {output})"
+        " 2>&1 | tee {log}"
