@@ -61,7 +61,7 @@ def test_a_users_mistake_is_a_message_and_exit_1(tmp_path: Path) -> None:
 
 def test_damaged_table_is_a_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "scores.arrow").write_bytes(b"ARROW1 but not really")
-    call = ["accuracy", "--scores", str(tmp_path / "scores.arrow"), "--output", str(tmp_path / "out.arrow")]
+    call = ["tabulate", "accuracy", "--tables", str(tmp_path), "--output", str(tmp_path / "out.arrow")]
     assert main(call) == 1
     assert "delete it and run again" in capsys.readouterr().err
     assert not (tmp_path / "out.arrow").exists()

@@ -95,6 +95,22 @@ class Engine(Spec):
     kv_mib: Annotated[int, Field(ge=1)] = Field(2048, description="MiB of prompt KV cache held at once, at most")
 
 
+class Analysis(Spec):
+    """How tables are made from scores; changing it recomputes tables alone."""
+
+    share: Annotated[float, Field(gt=0, le=1)] = Field(0.95, description="share of dense that counts as kept")
+    resamples: Annotated[int, Field(ge=200, le=100_000)] = Field(2000, description="bootstrap draws of each interval")
+    permutations: Annotated[int, Field(ge=199, le=1_000_000)] = Field(
+        9999, description="sign patterns drawn for a p where they are too many to list"
+    )
+    cost_within: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.1, description="costs count as equal when they differ by at most this share"
+    )
+    flop_per_byte: Annotated[float, Field(gt=0)] = Field(
+        295.0, description="FLOPs that a byte read counts for where both phases add up; default: an H100's balance"
+    )
+
+
 class Config(Spec):
     """Everything a run is told. See ``config/README.md``."""
 
@@ -110,6 +126,7 @@ class Config(Spec):
         "phases", description="phases: sweep one phase at a time, the other dense; product: every pair of settings"
     )
     engine: Engine = Engine()
+    analysis: Analysis = Analysis()
     corpora: dict[str, str] = Field({}, description="local copies of data sets: name -> path")
 
     @field_validator("tasks", "prefill", "decode", mode="before")

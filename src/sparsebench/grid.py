@@ -15,7 +15,7 @@ from sparsebench.engine.digest import engine_digest
 from sparsebench.methods import method_file
 from sparsebench.names import method_spec, task_spec
 from sparsebench.source import source_digest
-from sparsebench.spec import CellSpec, MethodSpec, Sweep, TaskSpec
+from sparsebench.spec import CellSpec, MethodSpec, MethodSpecs, Sweep, TaskSpec
 
 DENSE = "dense"
 
@@ -127,6 +127,14 @@ class Grid:
             samples=self.task(key.task).samples,
             **self.config.engine.model_dump(exclude={"threads"}),
         )
+
+    def methods(self) -> MethodSpecs:
+        """The methods of both phases, for what their estimates cost."""
+        phases: dict[str, list[MethodSpec]] = {"prefill": [], "decode": []}
+        for (phase, label), sweep in self._sweeps.items():
+            if label != DENSE:
+                phases[phase].append(sweep.spec)
+        return MethodSpecs.model_validate(phases)
 
     @cached_property
     def engine_digest(self) -> str:

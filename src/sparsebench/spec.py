@@ -25,6 +25,13 @@ class MethodSpec(Spec):
     digest: str = ""
 
 
+class MethodSpecs(Spec):
+    """The methods of a config, by phase; ``dense`` needs no entry."""
+
+    prefill: tuple[MethodSpec, ...] = ()
+    decode: tuple[MethodSpec, ...] = ()
+
+
 class Sweep(Spec):
     """One method at several sparsities (``dense``: the single sparsity 0)."""
 

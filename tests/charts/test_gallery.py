@@ -12,15 +12,13 @@ from sparsebench.charts.palette import looks
 from sparsebench.charts.registry import chart_names, load_chart
 from sparsebench.charts.render import render_chart, vegalite_version
 from sparsebench.errors import UserError
-from sparsebench.stats.accuracy import accuracy_table
-from sparsebench.stats.frontier import frontier_table
 from sparsebench.tables import write_table
-from tests.stats.synthetic import scores_table
+from tests.stats.synthetic import accuracy_of, frontier_of, scores_table
 
 
 def tables_of(scores: pl.DataFrame) -> Tables:
-    accuracy = accuracy_table(scores.to_arrow())
-    return Tables(pl.DataFrame(pl.from_arrow(accuracy)), pl.DataFrame(pl.from_arrow(frontier_table(accuracy))))
+    accuracy = accuracy_of(scores.to_arrow())
+    return Tables(pl.DataFrame(pl.from_arrow(accuracy)), pl.DataFrame(pl.from_arrow(frontier_of(accuracy))))
 
 
 @pytest.fixture(scope="module")

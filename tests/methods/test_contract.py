@@ -52,6 +52,7 @@ def test_states_what_it_is(phase: str, name: str) -> None:
     assert all(sentence.endswith(".") for sentence in method.departures)
     assert method.departures or name in ("dense", "oracle", "random")
     assert "budget" in (method.__doc__ or "").lower()
+    assert method.unstated() == []
     if method.axes.cache == "evict":
         assert method.fixed  # type: ignore[attr-defined]
 

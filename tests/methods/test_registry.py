@@ -31,6 +31,9 @@ class Mine(PrefillMethod):
 
     def select(self, q, k, budget, layer):
         return Everything()
+
+    def estimation_flops(self, length, shape):
+        return 0.0
 """
 
 
@@ -91,6 +94,7 @@ def test_loads_from_a_file_outside_the_package(tmp_path: Path) -> None:
     [
         (EXTERNAL.replace("def select", "def choose"), "unknown class 'Mine'"),
         (EXTERNAL.replace('title: ClassVar[str] = "Mine"', ""), "does not state its title"),
+        (EXTERNAL.replace("estimation_flops", "flops"), "does not state its estimation_flops"),
         ("import nothing_of_that_name", "cannot be loaded: ModuleNotFoundError"),
     ],
 )

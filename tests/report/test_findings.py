@@ -6,16 +6,14 @@ import polars as pl
 import pytest
 
 from sparsebench.report.findings import Findings, doubts, findings
-from sparsebench.stats.accuracy import accuracy_table
-from sparsebench.stats.frontier import frontier_table
-from tests.stats.synthetic import KEPT, SPARSITIES, TASKS, scores_table
+from tests.stats.synthetic import KEPT, SPARSITIES, TASKS, accuracy_of, frontier_of, scores_table
 
 FIGURE = re.compile(r'<a class="n" href="#f(\d+)">([^<]*)</a>')
 
 
 def tables(scores: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    accuracy = accuracy_table(scores.to_arrow())
-    return pl.DataFrame(pl.from_arrow(accuracy)), pl.DataFrame(pl.from_arrow(frontier_table(accuracy)))
+    accuracy = accuracy_of(scores.to_arrow())
+    return pl.DataFrame(pl.from_arrow(accuracy)), pl.DataFrame(pl.from_arrow(frontier_of(accuracy)))
 
 
 @pytest.fixture(scope="module")

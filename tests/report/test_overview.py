@@ -13,10 +13,8 @@ import pytest
 
 from sparsebench.errors import UserError
 from sparsebench.report.overview import write_overview
-from sparsebench.stats.accuracy import accuracy_table
-from sparsebench.stats.frontier import frontier_table
 from sparsebench.tables import write_table
-from tests.stats.synthetic import scores_table
+from tests.stats.synthetic import accuracy_of, frontier_of, scores_table
 
 CONFIG = {
     "models": {"tiny-135m": {"path": "models/tiny"}},
@@ -33,9 +31,9 @@ CONFIG = {
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tables")
     scores = scores_table(20)
-    accuracy = accuracy_table(scores)
+    accuracy = accuracy_of(scores)
     stamp = {"versions": json.dumps({"torch": "2.13.0"}), "devices": "a <named> device"}
-    for name, table in {"scores": scores, "accuracy": accuracy, "frontier": frontier_table(accuracy)}.items():
+    for name, table in {"scores": scores, "accuracy": accuracy, "frontier": frontier_of(accuracy)}.items():
         write_table(table, folder / f"{name}.arrow", stamp)
     return folder
 
@@ -102,9 +100,9 @@ def test_provenance(page: str) -> None:
 
 def test_labels_cannot_break_out_of_scripts(tmp_path: Path) -> None:
     frame = pl.DataFrame(pl.from_arrow(scores_table(5, models=("</script><b>",), combine=False)))
-    accuracy = accuracy_table(frame.filter(pl.col("length_tok") == 1024).to_arrow())
+    accuracy = accuracy_of(frame.filter(pl.col("length_tok") == 1024).to_arrow())
     write_table(accuracy, tmp_path / "accuracy.arrow")
-    write_table(frontier_table(accuracy), tmp_path / "frontier.arrow")
+    write_table(frontier_of(accuracy), tmp_path / "frontier.arrow")
     write_overview(tmp_path, json.dumps(CONFIG), tmp_path / "x.html")
     assert "</script><b>" not in (tmp_path / "x.html").read_text()
 

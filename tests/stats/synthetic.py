@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pyarrow as pa
 
-from sparsebench.tables import SCORES
+from sparsebench.cost.pricing import Pricing
+from sparsebench.cost.shape import ModelShape
+from sparsebench.methods import method_classes
+from sparsebench.methods.base import DecodeMethod, PrefillMethod
+from sparsebench.stats.accuracy import accuracy_table
+from sparsebench.stats.frontier import frontier_table
+from sparsebench.tables import MODELS, SCORES
 
 TASKS = {"niah_hex": 0.95, "niah_prose": 0.9, "vt": 0.03}  # dense accuracy; vt has no signal
 LENGTHS = (1024, 2048)
@@ -57,6 +65,54 @@ def scores_table(
     return pa.Table.from_pylist(rows, schema=SCORES)
 
 
+# SmolLM2-135M and, for models named *big*, four times its layers.
+_SMALL = ModelShape(134_479_872, 134_479_872, 30, 30, None, 9, 3, 64, 576, 1536, 49152)
+_BIG = ModelShape(452_984_832, 452_984_832, 120, 120, None, 9, 3, 64, 576, 1536, 49152)
+
+
+def shape_of(model: str) -> ModelShape:
+    return _BIG if "big" in model else _SMALL
+
+
+def models_table(*models: str, tokenizer: str | None = None) -> pa.Table:
+    """The table of models for labels; all of one tokenizer if it is named."""
+    return pa.Table.from_pylist(
+        [
+            {
+                "model": model,
+                "tokenizer": tokenizer or model,
+                "source": "synthetic",
+                "architecture": "LlamaForCausalLM",
+                **asdict(shape_of(model)),
+                "kv_bytes_per_tok": shape_of(model).kv_bytes_per_tok,
+            }
+            for model in models
+        ],
+        schema=MODELS,
+    )
+
+
+def pricing_of(scores: pa.Table) -> Pricing:
+    """Prices for any labels: a method of the package where one has that name, dense's otherwise."""
+    classes = method_classes()
+    prefill = {
+        m: classes.get(("prefill", m), classes["prefill", "dense"])() for m in scores["prefill"].unique().to_pylist()
+    }
+    decode = {
+        m: classes.get(("decode", m), classes["decode", "dense"])() for m in scores["decode"].unique().to_pylist()
+    }
+    return Pricing(
+        {m: shape_of(m) for m in scores["model"].unique().to_pylist()},
+        {k: m for k, m in prefill.items() if isinstance(m, PrefillMethod)},
+        {k: m for k, m in decode.items() if isinstance(m, DecodeMethod)},
+    )
+
+
+def accuracy_of(scores: pa.Table) -> pa.Table:
+    """The accuracy table of scores, whatever their labels."""
+    return accuracy_table(scores, pricing_of(scores))
+
+
 def _rows(
     model: str,
     task: str,
@@ -90,3 +146,8 @@ def _rows(
         }
         for i, ok in enumerate(right)
     ]
+
+
+def frontier_of(accuracy: pa.Table) -> pa.Table:
+    """The frontier table, every model with samples of its own."""
+    return frontier_table(accuracy, {}, draws=500)

@@ -5,9 +5,8 @@ import pyarrow as pa
 import pytest
 
 from sparsebench.errors import UserError
-from sparsebench.stats.accuracy import accuracy_table
 from sparsebench.tables import ACCURACY
-from tests.stats.synthetic import KEPT, LENGTHS, SPARSITIES, TASKS, scores_table
+from tests.stats.synthetic import KEPT, LENGTHS, SPARSITIES, TASKS, accuracy_of, scores_table
 
 N = 40
 
@@ -19,7 +18,7 @@ def scores() -> pa.Table:
 
 @pytest.fixture(scope="module")
 def accuracy(scores: pa.Table) -> pl.DataFrame:
-    return pl.DataFrame(pl.from_arrow(accuracy_table(scores)))
+    return pl.DataFrame(pl.from_arrow(accuracy_of(scores)))
 
 
 def test_one_line_per_configuration(accuracy: pl.DataFrame) -> None:
@@ -28,7 +27,7 @@ def test_one_line_per_configuration(accuracy: pl.DataFrame) -> None:
 
 
 def test_schema_and_units(scores: pa.Table) -> None:
-    table = accuracy_table(scores)
+    table = accuracy_of(scores)
     assert table.schema.equals(ACCURACY, check_metadata=True)
     assert table.schema.field("length_tok").metadata[b"unit"] == b"tokens"
 
@@ -99,7 +98,7 @@ def test_gap_to_the_oracle(accuracy: pl.DataFrame) -> None:
 def test_missing_rows_are_counted_and_pairs_still_match(scores: pa.Table) -> None:
     frame = pl.DataFrame(pl.from_arrow(scores))
     lost = (pl.col("decode") == "quest") & (pl.col("decode_sparsity") == 0.9) & (pl.col("sample") % 2 == 0)
-    accuracy = pl.DataFrame(pl.from_arrow(accuracy_table(frame.filter(~lost).to_arrow())))
+    accuracy = pl.DataFrame(pl.from_arrow(accuracy_of(frame.filter(~lost).to_arrow())))
     line = accuracy.filter((pl.col("method") == "quest") & (pl.col("sparsity") == 0.9)).row(0, named=True)
     assert (line["n"], line["n_missing"], line["n_pairs"]) == (N // 2, N // 2, N // 2)
     assert line["samples"] == list(range(1, N, 2))
@@ -116,7 +115,7 @@ def test_missing_rows_are_counted_and_pairs_still_match(scores: pa.Table) -> Non
 def test_no_dense_rows_leave_differences_unknown(scores: pa.Table) -> None:
     frame = pl.DataFrame(pl.from_arrow(scores))
     frame = frame.filter((pl.col("prefill") != "dense") | (pl.col("decode") != "dense"))
-    accuracy = pl.DataFrame(pl.from_arrow(accuracy_table(frame.to_arrow())))
+    accuracy = pl.DataFrame(pl.from_arrow(accuracy_of(frame.to_arrow())))
     assert accuracy["difference"].is_null().all()
     assert (accuracy["n_pairs"] == 0).all()
     assert not accuracy["signal"].any()
@@ -124,22 +123,22 @@ def test_no_dense_rows_leave_differences_unknown(scores: pa.Table) -> None:
 
 def test_one_sample(scores: pa.Table) -> None:
     frame = pl.DataFrame(pl.from_arrow(scores)).filter(pl.col("sample") == 0)
-    accuracy = pl.DataFrame(pl.from_arrow(accuracy_table(frame.to_arrow())))
+    accuracy = pl.DataFrame(pl.from_arrow(accuracy_of(frame.to_arrow())))
     assert (accuracy["n"] == 1).all()
     assert ((accuracy["accuracy_high"] - accuracy["accuracy_low"]) > 0.7).all()
 
 
 def test_a_sample_scored_twice_is_refused(scores: pa.Table) -> None:
     with pytest.raises(UserError, match="more than once"):
-        accuracy_table(pa.concat_tables([scores, scores.slice(0, 1)]))
+        accuracy_of(pa.concat_tables([scores, scores.slice(0, 1)]))
 
 
 def test_no_rows_give_an_empty_table(scores: pa.Table) -> None:
-    assert accuracy_table(scores.slice(0, 0)).num_rows == 0
+    assert accuracy_of(scores.slice(0, 0)).num_rows == 0
 
 
 def test_configuration_does_not_differ_from_itself() -> None:
-    table = pl.DataFrame(pl.from_arrow(accuracy_table(scores_table(3))))
+    table = pl.DataFrame(pl.from_arrow(accuracy_of(scores_table(3))))
     dense = table.filter(pl.col("phase") == "dense")
     ends = ["difference", "difference_low", "difference_high"]
     assert dense.select(ends).unique().rows() == [(0.0, 0.0, 0.0)]
@@ -150,7 +149,7 @@ def test_configuration_does_not_differ_from_itself() -> None:
 
 
 def test_share_kept_lies_between_nothing_and_a_perfect_score() -> None:
-    table = pl.DataFrame(pl.from_arrow(accuracy_table(scores_table(6)))).filter(pl.col("dense_accuracy") > 0)
+    table = pl.DataFrame(pl.from_arrow(accuracy_of(scores_table(6)))).filter(pl.col("dense_accuracy") > 0)
     assert (table["kept_low"] >= 0).all()
     assert (table["kept_high"] <= 1 / table["dense_accuracy"]).all()
     # A method that loses every sample keeps nothing, and is not shown to keep less than that.

@@ -7,15 +7,14 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from sparsebench.stats.accuracy import accuracy_table
 from sparsebench.stats.effects import effect_size, effects_table, holm, permutation_p
 from sparsebench.tables import EFFECTS
-from tests.stats.synthetic import scores_table
+from tests.stats.synthetic import accuracy_of, scores_table
 
 
 @pytest.fixture(scope="module")
 def effects() -> pl.DataFrame:
-    return pl.DataFrame(pl.from_arrow(effects_table(accuracy_table(scores_table(40)))))
+    return pl.DataFrame(pl.from_arrow(effects_table(accuracy_of(scores_table(40)))))
 
 
 def test_holm_by_hand() -> None:
@@ -54,7 +53,7 @@ def test_effect_size_is_unknown_where_differences_do_not_vary() -> None:
 
 
 def test_table_finds_the_known_losers_and_spares_the_rest(effects: pl.DataFrame) -> None:
-    assert effects_table(accuracy_table(scores_table(4))).schema.equals(EFFECTS, check_metadata=True)
+    assert effects_table(accuracy_of(scores_table(4))).schema.equals(EFFECTS, check_metadata=True)
     loser = effects.filter(pl.col("method") == "block_sparse", pl.col("sparsity") == 0.95, pl.col("task") != "vt")
     assert (loser["p_holm"] < 0.001).all()
     assert (loser["effect_size"] < -0.8).all()
@@ -76,4 +75,4 @@ def test_controls_and_tasks_without_signal_are_outside_of_the_family(effects: pl
 def test_no_dense_no_line() -> None:
     frame = pl.DataFrame(pl.from_arrow(scores_table(4)))
     sparse = frame.filter((pl.col("prefill") != "dense") | (pl.col("decode") != "dense"))
-    assert effects_table(accuracy_table(sparse.to_arrow())).num_rows == 0
+    assert effects_table(accuracy_of(sparse.to_arrow())).num_rows == 0

@@ -5,20 +5,19 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from sparsebench.stats.accuracy import accuracy_table
-from sparsebench.stats.frontier import frontier_table, pareto_members
+from sparsebench.stats.frontier import pareto_members
 from sparsebench.tables import FRONTIER
-from tests.stats.synthetic import LENGTHS, scores_table
+from tests.stats.synthetic import LENGTHS, accuracy_of, frontier_of, scores_table
 
 
 @pytest.fixture(scope="module")
 def accuracy() -> pa.Table:
-    return accuracy_table(scores_table(60))
+    return accuracy_of(scores_table(60))
 
 
 @pytest.fixture(scope="module")
 def frontier(accuracy: pa.Table) -> pl.DataFrame:
-    return pl.DataFrame(pl.from_arrow(frontier_table(accuracy)))
+    return pl.DataFrame(pl.from_arrow(frontier_of(accuracy)))
 
 
 def test_pareto_members_by_hand() -> None:
@@ -29,7 +28,7 @@ def test_pareto_members_by_hand() -> None:
 
 
 def test_schema(accuracy: pa.Table) -> None:
-    assert frontier_table(accuracy).schema.equals(FRONTIER, check_metadata=True)
+    assert frontier_of(accuracy).schema.equals(FRONTIER, check_metadata=True)
 
 
 def test_controls_and_incomplete_lines_are_never_members(frontier: pl.DataFrame) -> None:
@@ -48,12 +47,10 @@ def test_known_winner_is_a_member(frontier: pl.DataFrame) -> None:
 
 def test_members_beat_all_others(frontier: pl.DataFrame) -> None:
     for _, group in frontier.filter(~pl.col("control")).group_by("length_tok", "phase"):
-        members = group.filter("member").sort("attention_share")
+        members = group.filter("member").sort("cost")
         assert members["accuracy"].is_sorted()
         for line in group.filter(~pl.col("member")).iter_rows(named=True):
-            assert (
-                (members["attention_share"] <= line["attention_share"]) & (members["accuracy"] >= line["accuracy"])
-            ).any()
+            assert ((members["cost"] <= line["cost"]) & (members["accuracy"] >= line["accuracy"])).any()
 
 
 def test_only_tasks_with_signal_are_averaged(frontier: pl.DataFrame) -> None:
@@ -66,6 +63,7 @@ def test_dense_stands_in_every_phase(frontier: pl.DataFrame) -> None:
     dense = frontier.filter(pl.col("method") == "dense")
     assert dense.height == 3 * len(LENGTHS)
     assert (dense["attention_share"] == 1).all()
+    assert (dense["cost_share"] == 1).all()
 
 
 def test_average_and_interval(accuracy: pa.Table, frontier: pl.DataFrame) -> None:
@@ -83,7 +81,7 @@ def test_average_and_interval(accuracy: pa.Table, frontier: pl.DataFrame) -> Non
 def test_a_configuration_that_lacks_a_task_is_shown_but_no_member() -> None:
     frame = pl.DataFrame(pl.from_arrow(scores_table(30)))
     frame = frame.filter((pl.col("decode") != "quest") | (pl.col("task") != "niah_prose"))
-    table = frontier_table(accuracy_table(frame.to_arrow()))
+    table = frontier_of(accuracy_of(frame.to_arrow()))
     quest = pl.DataFrame(pl.from_arrow(table)).filter(pl.col("method") == "quest")
     assert quest.height
     assert not quest["complete"].any()
@@ -92,4 +90,4 @@ def test_a_configuration_that_lacks_a_task_is_shown_but_no_member() -> None:
 
 def test_no_signal_anywhere_gives_an_empty_table() -> None:
     frame = pl.DataFrame(pl.from_arrow(scores_table(20))).filter(pl.col("task") == "vt")
-    assert frontier_table(accuracy_table(frame.to_arrow())).num_rows == 0
+    assert frontier_of(accuracy_of(frame.to_arrow())).num_rows == 0

@@ -7,19 +7,17 @@ import pytest
 
 from sparsebench.cli import main
 from sparsebench.errors import UserError
-from sparsebench.stats.accuracy import accuracy_table
-from sparsebench.stats.frontier import frontier_table
 from sparsebench.stats.query import best, compare, find
 from sparsebench.tables import write_table
-from tests.stats.synthetic import scores_table
+from tests.stats.synthetic import accuracy_of, frontier_of, scores_table
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tables")
-    accuracy = accuracy_table(scores_table(60))
+    accuracy = accuracy_of(scores_table(60))
     write_table(accuracy, path / "accuracy.arrow")
-    write_table(frontier_table(accuracy), path / "frontier.arrow")
+    write_table(frontier_of(accuracy), path / "frontier.arrow")
     return path
 
 

@@ -5,15 +5,14 @@ import pyarrow as pa
 import pytest
 
 from sparsebench.errors import UserError
-from sparsebench.stats.accuracy import accuracy_table
 from sparsebench.stats.tolerance import tolerance_table
 from sparsebench.tables import TOLERANCE
-from tests.stats.synthetic import scores_table
+from tests.stats.synthetic import accuracy_of, scores_table
 
 
 @pytest.fixture(scope="module")
 def accuracy() -> pa.Table:
-    return accuracy_table(scores_table(200))
+    return accuracy_of(scores_table(200))
 
 
 def _frame(table: pa.Table) -> pl.DataFrame:
@@ -73,7 +72,7 @@ def test_tasks_without_signal_have_no_line(accuracy: pa.Table) -> None:
 
 def test_few_samples_tolerate_nothing() -> None:
     """Ten pairs without a difference do not show that 95 % is kept, but suggest it."""
-    line = _quest(tolerance_table(accuracy_table(scores_table(10))))
+    line = _quest(tolerance_table(accuracy_of(scores_table(10))))
     assert line["tolerance"] is None
     assert line["by_mean"] >= 0.8
 

@@ -19,7 +19,7 @@ def test_jobs_of_a_fresh_study(tiny_llama_dir: Path, tmp_path: Path) -> None:
         "infer_cell": 4,
         "score_cell": 4,
     }
-    assert planned["accuracy"] == planned["frontier"] == planned["overview"] == planned["all"] == 1
+    assert planned["model_table"] == planned["overview"] == planned["all"] == 1
     assert planned["draw_chart"] >= 2
 
 

@@ -8,6 +8,7 @@ from sparsebench.charts.registry import chart_file, chart_names
 from sparsebench.config import LABEL, parse_config
 from sparsebench.errors import UserError
 from sparsebench.grid import Grid, Key
+from sparsebench.stats.derived import INPUTS
 from sparsebench.tasks.registry import load_task, task_digest
 
 try:
@@ -19,7 +20,7 @@ except UserError as mistakes:
 os.environ.update(SPARSEBENCH_SOURCE=workflow.basedir)
 
 CHARTS = chart_names()
-TABLES = ["predictions", "scores", "accuracy", "frontier"]
+TABLES = ["predictions", "scores", "models", *INPUTS]
 CONFIG_JSON = GRID.config.model_dump_json(by_alias=True, exclude_none=True)
 
 # Said once: jobs on a cluster read this file again.
@@ -38,6 +39,7 @@ wildcard_constraints:
     length=r"[0-9]+",
     chart=r"[a-z0-9_]+",
     corpus=r"[a-z0-9_]+",
+    derived="|".join(INPUTS),
 
 
 def key_of(wildcards):

@@ -1,11 +1,14 @@
+import json
+
 from sparsebench.source import PACKAGE, source_digest
+from sparsebench.stats.derived import inputs_of, module_of
 
 
 localrules:
     collect_predictions,
     collect_scores,
-    accuracy,
-    frontier,
+    model_table,
+    derive_table,
 
 
 rule collect_predictions:
@@ -50,41 +53,46 @@ rule collect_scores:
         " --output {output} 2>&1 | tee {log}"
 
 
-rule accuracy:
+rule model_table:
     input:
-        "results/tables/scores.arrow",
+        expand("results/models/{model}/model.json", model=GRID.config.models),
     output:
-        "results/tables/accuracy.arrow",
+        "results/tables/models.arrow",
     log:
-        "results/logs/tables/accuracy.log",
+        "results/logs/tables/models.log",
     benchmark:
-        "results/benchmarks/tables/accuracy.tsv"
+        "results/benchmarks/tables/models.tsv"
     conda:
         "../envs/sparsebench.yaml"
     threads: 1
     resources:
         mem_mb=2000,
     params:
-        source=source_digest(PACKAGE / "stats" / "accuracy.py"),
+        tokenizers=json.dumps({m: GRID.tokenizer(m) for m in GRID.config.models}),
+        source=source_digest(PACKAGE / "cost" / "models.py"),
     shell:
-        "sparsebench accuracy --scores {input} --output {output} 2>&1 | tee {log}"
+        "sparsebench models --models {input} --tokenizers {params.tokenizers:q} --output {output} 2>&1 | tee {log}"
 
 
-rule frontier:
+# Every table that is made from others; stats/derived.py says which from which.
+rule derive_table:
     input:
-        "results/tables/accuracy.arrow",
+        lambda w: expand("results/tables/{table}.arrow", table=inputs_of(w.derived)),
     output:
-        "results/tables/frontier.arrow",
+        "results/tables/{derived}.arrow",
     log:
-        "results/logs/tables/frontier.log",
+        "results/logs/tables/{derived}.log",
     benchmark:
-        "results/benchmarks/tables/frontier.tsv"
+        "results/benchmarks/tables/{derived}.tsv"
     conda:
         "../envs/sparsebench.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=4000,
     params:
-        source=source_digest(PACKAGE / "stats" / "frontier.py"),
+        methods=GRID.methods().model_dump_json(),
+        analysis=GRID.config.analysis.model_dump_json(),
+        source=lambda w: source_digest(module_of(w.derived)),
     shell:
-        "sparsebench frontier --accuracy {input} --output {output} 2>&1 | tee {log}"
+        "sparsebench tabulate {wildcards.derived} --tables results/tables --methods {params.methods:q}"
+        " --analysis {params.analysis:q} --output {output} 2>&1 | tee {log}"

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import json
+import logging
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from sparsebench.commands.arguments import Commands, command, output
+from sparsebench.commands.arguments import Commands, command, output, spec
+from sparsebench.config import Analysis
+from sparsebench.spec import MethodSpecs
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+log = logging.getLogger("sparsebench")
 
 
 def add(commands: Commands) -> None:
@@ -23,12 +33,22 @@ def add(commands: Commands) -> None:
     )
     output(sub, "table (.arrow)")
 
-    sub = command(commands, "accuracy", "accuracy per setting, with intervals and differences to dense", _accuracy)
-    sub.add_argument("--scores", type=Path, required=True, metavar="FILE")
+    sub = command(commands, "models", "what each model is, and what its cost follows from", _models)
+    sub.add_argument("--models", type=Path, nargs="+", required=True, metavar="MODEL.JSON", help="of fetched models")
+    sub.add_argument(
+        "--tokenizers", type=json.loads, default={}, metavar="JSON", help="model: whose samples it answers"
+    )
     output(sub, "table (.arrow)")
 
-    sub = command(commands, "frontier", "the Pareto set of accuracy against attention cost", _frontier)
-    sub.add_argument("--accuracy", type=Path, required=True, metavar="FILE")
+    sub = command(commands, "tabulate", "make a table from others", _tabulate)
+    sub.add_argument("name", help="table to make, as in docs/tables.md")
+    sub.add_argument("--tables", type=Path, required=True, metavar="FOLDER", help="where the others lie")
+    sub.add_argument(
+        "--methods", type=spec(MethodSpecs), default=MethodSpecs(), metavar="JSON", help="the config's methods"
+    )
+    sub.add_argument(
+        "--analysis", type=spec(Analysis), default=Analysis(), metavar="JSON", help="the config's analysis"
+    )
     output(sub, "table (.arrow)")
 
     sub = command(commands, "chart", "draw one chart from the tables", _chart)
@@ -57,24 +77,29 @@ def _collect(given: argparse.Namespace) -> None:
     write_table(table, given.output, stamp(config=given.config, devices=", ".join(devices)))
 
 
-def _accuracy(given: argparse.Namespace) -> None:
-    from sparsebench.stats.accuracy import accuracy_table
-    from sparsebench.tables import SCORES, read_table, write_table
+def _models(given: argparse.Namespace) -> None:
+    from sparsebench.cost.models import models_table
+    from sparsebench.provenance import stamp
+    from sparsebench.tables import write_table
 
-    scores = read_table(given.scores, SCORES)
-    write_table(accuracy_table(scores), given.output, _inherited(scores))
-
-
-def _frontier(given: argparse.Namespace) -> None:
-    from sparsebench.stats.frontier import frontier_table
-    from sparsebench.tables import ACCURACY, read_table, write_table
-
-    accuracy = read_table(given.accuracy, ACCURACY)
-    write_table(frontier_table(accuracy), given.output, _inherited(accuracy))
+    write_table(models_table([path.parent for path in given.models], given.tokenizers), given.output, stamp())
 
 
-def _inherited(table: Any) -> dict[str, str]:
-    meta = table.schema.metadata or {}
+def _tabulate(given: argparse.Namespace) -> None:
+    from sparsebench.stats.derived import derive, inputs_of
+    from sparsebench.tables import read_table, write_table
+    from sparsebench.tables.page import schema_of
+
+    began = time.perf_counter()
+    inputs = {name: read_table(given.tables / f"{name}.arrow", schema_of(name)) for name in inputs_of(given.name)}
+    table = derive(given.name, inputs, given.analysis, given.methods)
+    write_table(table, given.output, _inherited(*inputs.values()))
+    log.info("%s: %d rows in %.1f s", given.name, table.num_rows, time.perf_counter() - began)
+
+
+def _inherited(*tables: pa.Table) -> dict[str, str]:
+    """Provenance that a table made from others keeps; the first that states a fact is believed."""
+    meta = {k: v for table in reversed(tables) for k, v in (table.schema.metadata or {}).items()}
     return {k.decode(): v.decode() for k, v in meta.items() if k in (b"config", b"devices", b"versions")}
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sparsebench.errors import UserError
-from sparsebench.methods.base import Axes, DecodeMethod, Layer
+from sparsebench.methods.base import Axes, DecodeMethod, Heads, Layer
 from sparsebench.methods.budget import tokens_kept
 from sparsebench.methods.pick import row_counts
 from sparsebench.methods.snapkv import Pooling, check_voting, kept_window, voted_scores, window_then_ranked
@@ -102,3 +102,11 @@ class AdaSnapKV(DecodeMethod):
         running = among_best.cumsum(-1) * (uniform - floor) / uniform.clamp(min=1)
         rounded = (running + 0.5).floor().int()
         return floor + torch.cat((rounded[:, :1], rounded.diff(dim=-1)), dim=-1)
+
+    def preparation_flops(self, length: int, shape: Heads) -> float:
+        """See :meth:`DecodeMethod.preparation_flops`: the window's logits."""
+        return 2.0 * shape.heads * min(self.window, length) * length * shape.head_dim
+
+    def metadata_bytes(self, length: int, shape: Heads, itemsize: int) -> float:
+        """See :meth:`DecodeMethod.metadata_bytes`: none, what is kept is all there is."""
+        return 0.0

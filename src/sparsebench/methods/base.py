@@ -57,6 +57,15 @@ class Layer:
     impl: Literal["triton", "reference"] = "reference"
 
 
+@dataclass(frozen=True)
+class Heads:
+    """Attention of one layer as the cost of an estimate depends on it: query heads, KV heads, channels per head."""
+
+    heads: int
+    kv_heads: int
+    head_dim: int
+
+
 class Method(ABC):
     """Common part of both phases.
 
@@ -71,11 +80,21 @@ class Method(ABC):
     source: ClassVar[str]
     departures: ClassVar[tuple[str, ...]] = ()
 
+    @classmethod
+    def unstated(cls) -> list[str]:
+        """What a complete method states and this one does not: class attributes, and what its estimate costs."""
+        missing = [need for need in ("name", "title", "axes", "source") if not hasattr(cls, need)]
+        for base in (PrefillMethod, DecodeMethod):
+            if issubclass(cls, base):
+                missing += [need for need in base.costs if getattr(cls, need) is getattr(base, need)]
+        return missing
+
 
 class PrefillMethod(Method):
     """Computes less of the prompt's attention."""
 
     phase: ClassVar[Phase] = "prefill"
+    costs: ClassVar[tuple[str, ...]] = ("estimation_flops",)
 
     @abstractmethod
     def select(self, q: Tensor, k: Tensor, budget: float, layer: Layer) -> PrefillSelection:
@@ -91,6 +110,13 @@ class PrefillMethod(Method):
             Share of causal query-key pairs to keep, in (0, 1].
         """
 
+    def estimation_flops(self, length: int, shape: Heads) -> float:
+        """FLOPs that choosing takes, for one prompt and layer: matrix products and sums over channels.
+
+        Every method states it, else what it saves would be counted and what that takes would not.
+        """
+        raise NotImplementedError
+
 
 class DecodeMethod(Method):
     """Reads less of the prompt's KV cache per generated token.
@@ -101,6 +127,7 @@ class DecodeMethod(Method):
     """
 
     phase: ClassVar[Phase] = "decode"
+    costs: ClassVar[tuple[str, ...]] = ("preparation_flops", "metadata_bytes")
     fixed: ClassVar[bool] = False
     window: int = 0
 
@@ -129,3 +156,17 @@ class DecodeMethod(Method):
         budgets
             R shares of the prompt's KV entries to keep, in (0, 1], one per row.
         """
+
+    def preparation_flops(self, length: int, shape: Heads) -> float:
+        """FLOPs of :meth:`prepare`, for one prompt and layer; every method states it."""
+        raise NotImplementedError
+
+    def metadata_bytes(self, length: int, shape: Heads, itemsize: int) -> float:
+        """Bytes that choosing reads beside the chosen entries, for one row, step and layer; every method states it.
+
+        Parameters
+        ----------
+        itemsize
+            Bytes of one channel of a key.
+        """
+        raise NotImplementedError

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sparsebench.methods.base import Axes, Layer, PrefillMethod
+from sparsebench.methods.base import Axes, Heads, Layer, PrefillMethod
 from sparsebench.methods.budget import blocks_per_row, check_block
 from sparsebench.methods.estimate import block_means, chunks, logits_per_head
 from sparsebench.methods.pick import top_blocks
@@ -60,3 +60,9 @@ class BlockSparse(PrefillMethod):
             scores = logits_per_head(queries[:, :, lo:hi], keys, layer)
             scores[..., 0] = torch.finfo(scores.dtype).max  # below the diagonal's infinity
             yield lo, scores
+
+    def estimation_flops(self, length: int, shape: Heads) -> float:
+        """See :meth:`PrefillMethod.estimation_flops`: means of queries and keys, and logits of all pairs of means."""
+        blocks = -(-length // self.block)
+        means = (shape.heads + shape.kv_heads) * length * shape.head_dim
+        return means + 2.0 * shape.heads * blocks**2 * shape.head_dim

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from sparsebench.methods.base import Axes, DecodeMethod, Layer, PrefillMethod
+from sparsebench.methods.base import Axes, DecodeMethod, Heads, Layer, PrefillMethod
 from sparsebench.selection import Everything
 
 _AXES = Axes(unit="none", importance="none: everything is kept", budget="all of it", cache="full")
@@ -27,6 +27,10 @@ class DensePrefill(PrefillMethod):
         """Everything."""
         return Everything()
 
+    def estimation_flops(self, length: int, shape: Heads) -> float:
+        """See :meth:`PrefillMethod.estimation_flops`: none."""
+        return 0.0
+
 
 @dataclass(frozen=True)
 class DenseDecode(DecodeMethod):
@@ -44,3 +48,11 @@ class DenseDecode(DecodeMethod):
     def select(self, state: Any, q: Tensor, budgets: Sequence[float]) -> Everything:
         """Everything."""
         return Everything()
+
+    def preparation_flops(self, length: int, shape: Heads) -> float:
+        """See :meth:`DecodeMethod.preparation_flops`: none."""
+        return 0.0
+
+    def metadata_bytes(self, length: int, shape: Heads, itemsize: int) -> float:
+        """See :meth:`DecodeMethod.metadata_bytes`: none."""
+        return 0.0

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sparsebench.errors import UserError
-from sparsebench.methods.base import Axes, Layer, PrefillMethod
+from sparsebench.methods.base import Axes, Heads, Layer, PrefillMethod
 from sparsebench.methods.budget import check_block
 from sparsebench.methods.estimate import block_means, block_sums, diagonal_sums, last_query_weights, logits_per_head
 from sparsebench.methods.pick import first_blocks
@@ -113,6 +113,13 @@ class FlexPrefill(PrefillMethod):
         row = torch.arange(columns.shape[-1], device=q.device)
         offset = (row[:, None] - row[None, :]).clamp(min=0)
         return torch.minimum(columns[:, :, None, :], diagonals[..., offset])
+
+    def estimation_flops(self, length: int, shape: Heads) -> float:
+        """See :meth:`PrefillMethod.estimation_flops`: logits of the last block, and of all pairs of means."""
+        blocks = -(-length // self.block)
+        means = (shape.heads + shape.kv_heads) * length * shape.head_dim
+        logits = min(self.block, length) * length + blocks + blocks**2
+        return means + 2.0 * shape.heads * logits * shape.head_dim
 
 
 def coverage(weights: Tensor) -> Tensor:

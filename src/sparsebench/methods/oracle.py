@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sparsebench.counting import block_rows
-from sparsebench.methods.base import Axes, DecodeMethod, Layer, PrefillMethod
+from sparsebench.counting import block_rows, causal_pairs
+from sparsebench.methods.base import Axes, DecodeMethod, Heads, Layer, PrefillMethod
 from sparsebench.methods.budget import blocks_per_row, check_block, tokens_kept
 from sparsebench.methods.estimate import block_sums, chunks, logits_per_head
 from sparsebench.methods.pick import top_blocks, top_tokens
@@ -67,6 +67,10 @@ class OraclePrefill(PrefillMethod):
                 mass[b, :, first:stop, :stop] = block_sums(by_key_block.transpose(1, 2), self.block).transpose(1, 2)
         return mass / block_rows(T, self.block, q.device)[:, None]
 
+    def estimation_flops(self, length: int, shape: Heads) -> float:
+        """See :meth:`PrefillMethod.estimation_flops`: the logits of all causal pairs."""
+        return 2.0 * shape.heads * causal_pairs(length) * shape.head_dim
+
 
 @dataclass(frozen=True)
 class OracleDecode(DecodeMethod):
@@ -91,3 +95,11 @@ class OracleDecode(DecodeMethod):
         weights = logits_per_head(q.transpose(0, 1), k, layer).softmax(-1)
         mass = weights.unflatten(0, (k.shape[0], -1)).sum(1).transpose(0, 1)
         return top_tokens(mass, [tokens_kept(k.shape[1], budget) for budget in budgets])
+
+    def preparation_flops(self, length: int, shape: Heads) -> float:
+        """See :meth:`DecodeMethod.preparation_flops`: it keeps the keys."""
+        return 0.0
+
+    def metadata_bytes(self, length: int, shape: Heads, itemsize: int) -> float:
+        """See :meth:`DecodeMethod.metadata_bytes`: all keys."""
+        return float(shape.kv_heads * length * shape.head_dim * itemsize)

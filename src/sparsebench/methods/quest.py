@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
-from sparsebench.methods.base import Axes, DecodeMethod, Layer
+from sparsebench.methods.base import Axes, DecodeMethod, Heads, Layer
 from sparsebench.methods.budget import check_block, pages_kept
 from sparsebench.methods.pick import row_counts
 from sparsebench.selection import TokenSelection
@@ -88,3 +88,12 @@ class Quest(DecodeMethod):
         last = S - (P - 1) * self.page
         count = row_counts([last + n * self.page for n in pages], q.device).expand(-1, G)
         return TokenSelection(tokens, count)
+
+    def preparation_flops(self, length: int, shape: Heads) -> float:
+        """See :meth:`DecodeMethod.preparation_flops`: a comparison of each channel with both bounds."""
+        return 2.0 * shape.kv_heads * length * shape.head_dim
+
+    def metadata_bytes(self, length: int, shape: Heads, itemsize: int) -> float:
+        """See :meth:`DecodeMethod.metadata_bytes`: both bounds of every page."""
+        pages = -(-length // self.page)
+        return 2.0 * shape.kv_heads * pages * shape.head_dim * itemsize

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sparsebench.methods.base import Axes, DecodeMethod, Layer, PrefillMethod
+from sparsebench.methods.base import Axes, DecodeMethod, Heads, Layer, PrefillMethod
 from sparsebench.methods.budget import blocks_per_row, check_block, tokens_kept
 from sparsebench.methods.estimate import chunks
 from sparsebench.methods.pick import ranked_tokens, top_blocks
@@ -75,6 +75,10 @@ class RandomPrefill(PrefillMethod):
         for lo, hi in chunks(N, H * N, q.device):
             yield lo, scrambled(seeds, layer.index, heads, torch.arange(lo, hi, device=q.device)[:, None], keys)
 
+    def estimation_flops(self, length: int, shape: Heads) -> float:
+        """See :meth:`PrefillMethod.estimation_flops`: none."""
+        return 0.0
+
 
 @dataclass(frozen=True)
 class RandomDecode(DecodeMethod):
@@ -100,3 +104,11 @@ class RandomDecode(DecodeMethod):
     def select(self, state: Tensor, q: Tensor, budgets: Sequence[float]) -> TokenSelection:
         """See :meth:`DecodeMethod.select`."""
         return ranked_tokens(state, [tokens_kept(state.shape[1], budget) for budget in budgets])
+
+    def preparation_flops(self, length: int, shape: Heads) -> float:
+        """See :meth:`DecodeMethod.preparation_flops`: none."""
+        return 0.0
+
+    def metadata_bytes(self, length: int, shape: Heads, itemsize: int) -> float:
+        """See :meth:`DecodeMethod.metadata_bytes`: none, what is kept is all there is."""
+        return 0.0

@@ -118,8 +118,7 @@ def _external_class(spec: MethodSpec, phase: Phase) -> type[Method]:
     if name not in methods:
         raise unknown("class", name, methods, f"method {spec.label!r}: complete methods in {path}")
     found = methods[name]
-    missing = [need for need in ("name", "title", "axes", "source") if not hasattr(found, need)]
-    if missing:
+    if missing := found.unstated():
         raise UserError(f"method {spec.label!r}: {spec.method} does not state its {', '.join(missing)}")
     if found.phase != phase:
         serving = (one for one, kind in methods.items() if kind.phase == phase)

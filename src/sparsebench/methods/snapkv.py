@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sparsebench.errors import UserError
-from sparsebench.methods.base import Axes, DecodeMethod, Layer
+from sparsebench.methods.base import Axes, DecodeMethod, Heads, Layer
 from sparsebench.methods.budget import check_positive, tokens_kept
 from sparsebench.methods.estimate import last_query_weights
 from sparsebench.methods.pick import row_counts
@@ -148,3 +148,11 @@ class SnapKV(DecodeMethod):
         tokens = window_then_ranked(window, state.order, state.length, max(kept))
         count = row_counts(kept, state.order.device).expand(-1, state.order.shape[0])
         return TokenSelection(tokens, count)
+
+    def preparation_flops(self, length: int, shape: Heads) -> float:
+        """See :meth:`DecodeMethod.preparation_flops`: the window's logits."""
+        return 2.0 * shape.heads * min(self.window, length) * length * shape.head_dim
+
+    def metadata_bytes(self, length: int, shape: Heads, itemsize: int) -> float:
+        """See :meth:`DecodeMethod.metadata_bytes`: none, what is kept is all there is."""
+        return 0.0

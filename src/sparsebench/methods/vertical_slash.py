@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sparsebench.counting import causal_pairs, union_pairs
-from sparsebench.methods.base import Axes, Layer, PrefillMethod
+from sparsebench.methods.base import Axes, Heads, Layer, PrefillMethod
 from sparsebench.methods.budget import check_positive
 from sparsebench.methods.estimate import diagonal_sums, last_query_weights
 from sparsebench.methods.pick import compact
@@ -75,6 +75,10 @@ class VerticalSlash(PrefillMethod):
         columns, column_count = compact(column_rank < lines // 2, width)
         diagonals, diagonal_count = compact(diagonal_rank < (lines + 1) // 2, width)
         return LineSelection(columns, column_count, diagonals, diagonal_count)
+
+    def estimation_flops(self, length: int, shape: Heads) -> float:
+        """See :meth:`PrefillMethod.estimation_flops`: the last queries' logits."""
+        return 2.0 * shape.heads * min(self.last_q, length) * length * shape.head_dim
 
 
 def ranking(scores: Tensor, promoted: int) -> Tensor:

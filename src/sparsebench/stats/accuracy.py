@@ -8,9 +8,10 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
+from sparsebench.cost.pricing import PRICED, Pricing, cost_of
 from sparsebench.errors import UserError
 from sparsebench.stats.configuration import DENSE, KEY, NAMED, attention_share, name_configurations, shares_kept
-from sparsebench.stats.intervals import mean_interval
+from sparsebench.stats.intervals import RESAMPLES, mean_interval
 from sparsebench.stats.pairing import Scored, differences
 from sparsebench.tables import ACCURACY, SCORES
 
@@ -20,7 +21,7 @@ CELL = ["model", "task", "length_tok"]
 SIGNAL_MARGIN = 0.1
 
 
-def accuracy_table(scores: pa.Table) -> pa.Table:
+def accuracy_table(scores: pa.Table, pricing: Pricing, resamples: int = RESAMPLES) -> pa.Table:
     """Summarise scores (schema ``SCORES``) into one line per model, task, length and configuration (``ACCURACY``).
 
     - The mean carries a Wilson interval, the differences to dense and to the oracle a paired bootstrap interval.
@@ -28,19 +29,26 @@ def accuracy_table(scores: pa.Table) -> pa.Table:
       what a perfect score has over it. Elsewhere, and where there is no dense score, frontiers leave the task out.
     - The oracle that a line is compared with has the same phase and sparsity (in both phases, where both are sparse).
 
+    Parameters
+    ----------
+    pricing
+        Knows every model and method of the scores: what they cost.
+    resamples
+        Bootstrap draws behind each interval.
+
     Raises
     ------
     UserError
-        If a sample has two scores in one configuration.
+        If a sample has two scores in one configuration, or a model or method has no price.
     """
     frame = pl.DataFrame(pl.from_arrow(scores.select(SCORES.names)))
     _refuse_duplicates(frame)
-    lines = _summarise(frame).sort([*CELL, *NAMED])
+    lines = _costs(_summarise(frame), pricing).sort([*CELL, *NAMED])
     rows = lines.to_dicts()
     scored = [Scored.of(r["samples"], r["scores"]) for r in rows]
     found: dict[Any, Scored] = {_place(r): s for r, s in zip(rows, scored, strict=True)}
-    to_dense = differences([(s, found.get(_dense_place(r))) for r, s in zip(rows, scored, strict=True)])
-    to_oracle = differences([(s, found.get(_oracle_place(r))) for r, s in zip(rows, scored, strict=True)])
+    to_dense = differences([(s, found.get(_dense_place(r))) for r, s in zip(rows, scored, strict=True)], resamples)
+    to_oracle = differences([(s, found.get(_oracle_place(r))) for r, s in zip(rows, scored, strict=True)], resamples)
     table = lines.with_columns(
         pl.Series("n_pairs", [d.n_pairs for d in to_dense], pl.Int32),
         _floats("dense_accuracy", [d.reference for d in to_dense]),
@@ -91,6 +99,13 @@ def _summarise(frame: pl.DataFrame) -> pl.DataFrame:
     floor = pl.col("chance") + SIGNAL_MARGIN * (1 - pl.col("chance"))
     dense = lines.filter(pl.col("phase") == DENSE).select(*CELL, signal=pl.col("accuracy_low") > floor)
     return lines.join(dense, on=CELL, how="left").with_columns(pl.col("signal").fill_null(False))
+
+
+def _costs(lines: pl.DataFrame, pricing: Pricing) -> pl.DataFrame:
+    priced = pricing.with_costs(lines).with_columns(cost=cost_of(pl.col("phase")))
+    dense = priced.filter(pl.col("phase") == DENSE).select(*CELL, *(pl.col(c).alias(f"dense_{c}") for c in PRICED))
+    of_dense = cost_of(pl.col("phase"), prefix="dense_")
+    return priced.join(dense, on=CELL, how="left").with_columns(cost_share=pl.col("cost") / of_dense)
 
 
 def _floats(name: str, values: Sequence[float | None]) -> pl.Series:

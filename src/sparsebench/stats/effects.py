@@ -76,7 +76,7 @@ def effect_size(d: npt.ArrayLike) -> float | None:
     return float(d.mean() / d.std(ddof=1))
 
 
-def effects_table(accuracy: pa.Table) -> pa.Table:
+def effects_table(accuracy: pa.Table, permutations: int = PERMUTATIONS) -> pa.Table:
     """Test every sparse configuration against dense, sample by sample (``ACCURACY`` to ``EFFECTS``).
 
     - Configurations that share no sample with dense have no line.
@@ -99,7 +99,7 @@ def effects_table(accuracy: pa.Table) -> pa.Table:
         pl.Series("lost", [float((d < 0).mean()) for d in gaps]),
         pl.Series("won", [float((d > 0).mean()) for d in gaps]),
         pl.Series("effect_size", [effect_size(d) for d in gaps], pl.Float64),
-        pl.Series("p", permutation_p(gaps)),
+        pl.Series("p", permutation_p(gaps, permutations)),
     )
     family = pl.col("signal") & ~pl.col("control")
     adjusted = (

@@ -1,18 +1,22 @@
-"""The frontier table: accuracy over the tasks with signal against relative attention cost."""
+"""The frontier table: accuracy over tasks against cost, across models, methods and sparsities."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+from sparsebench.cost.pricing import PRICED, cost_of
 from sparsebench.stats.configuration import DENSE, NAMED, shares_kept
-from sparsebench.stats.intervals import mean_of_intervals
+from sparsebench.stats.intervals import RESAMPLES, mean_of_intervals
+from sparsebench.stats.resampling import resampled_means
 from sparsebench.tables import FRONTIER
 
-GROUP = ["model", "length_tok"]
-DRAWS = 1000
+PHASES = ("prefill", "decode", "both")
 Array = npt.NDArray[np.float64]
 
 
@@ -21,51 +25,68 @@ def pareto_members(cost: Array, accuracy: Array) -> npt.NDArray[np.bool_]:
 
     Parameters
     ----------
-    cost, accuracy
-        [..., n]; broadcast against each other.
+    cost
+        [n].
+    accuracy
+        [..., n].
 
     Points that tie in both are members together.
     """
-    c, a = np.broadcast_arrays(cost, accuracy)
-    cheaper = c[..., :, None] <= c[..., None, :]
-    better = a[..., :, None] >= a[..., None, :]
-    strictly = (c[..., :, None] < c[..., None, :]) | (a[..., :, None] > a[..., None, :])
-    return np.asarray(~(cheaper & better & strictly).any(axis=-2))
+    order = np.argsort(cost, kind="stable")
+    level, start = np.unique(cost[order], return_inverse=True)
+    a = accuracy[..., order]
+    best = np.full((*a.shape[:-1], len(level)), -np.inf)
+    for k in range(len(level)):
+        best[..., k] = a[..., start == k].max(-1)
+    cheaper = np.full_like(best, -np.inf)
+    cheaper[..., 1:] = np.maximum.accumulate(best, axis=-1)[..., :-1]
+    members = np.empty(a.shape, dtype=bool)
+    members[..., order] = (a >= best[..., start]) & (a > cheaper[..., start])
+    return members
 
 
-def frontier_table(accuracy: pa.Table) -> pa.Table:
-    """Average the tasks with signal and mark the Pareto set, per model, length and phase (from schema ``ACCURACY``).
+def frontier_table(accuracy: pa.Table, tokenizers: Mapping[str, str], draws: int = RESAMPLES) -> pa.Table:
+    """Average over tasks and mark the Pareto set, per length and phase (from schema ``ACCURACY``).
 
+    - Tasks averaged are those with signal for at least one model at that length: the same for all models, so that sizes
+      compare. A model without signal there scores what it scores.
     - Accuracy is the mean over tasks; its interval combines those of the tasks by squaring and adding, which keeps the
-      honest width of a constant score. Dense, at cost 1, stands in every phase.
-    - Members come from configurations that have every task with signal; controls are shown, never members.
-    - ``member_probability``: samples are drawn again within each task, the same draw for all configurations, and the
-      Pareto set is found anew.
-    - Tasks without signal are left out: groups in which no task has signal have no line.
+      honest width of a constant score. Each model's dense line stands in every phase, at that phase's cost.
+    - Members come from configurations that have every task; controls are shown, never members.
+    - Probabilities: samples are drawn again within each task, the same draw for all configurations and for all models
+      of one tokenizer, and the Pareto set is found anew.
+
+    Parameters
+    ----------
+    tokenizers
+        Label of the model whose samples each model answers.
     """
-    frame = pl.DataFrame(pl.from_arrow(accuracy)).filter("signal")
+    frame = pl.DataFrame(pl.from_arrow(accuracy))
+    known = frame.filter(pl.col("task").is_in(pl.col("task").filter("signal").implode()).over("length_tok"))
     parts: list[pl.DataFrame] = []
-    for _, group in frame.group_by(GROUP, maintain_order=True):
+    for _, group in known.group_by("length_tok", maintain_order=True):
         dense = group.filter(pl.col("phase") == DENSE)
-        for phase in ("prefill", "decode", "both"):
+        for phase in PHASES:
             sparse = group.filter(pl.col("phase") == phase)
             if sparse.height:
-                parts.append(_frontier(pl.concat([dense, sparse]).with_columns(phase=pl.lit(phase))))
+                beside = dense.filter(pl.col("model").is_in(sparse["model"].unique().implode()))
+                lines = pl.concat([beside, sparse]).with_columns(phase=pl.lit(phase))
+                parts.append(_frontier(lines, tokenizers, draws))
     if not parts:
         return FRONTIER.empty_table()
-    return pl.concat(parts).sort([*GROUP, *NAMED]).select(FRONTIER.names).to_arrow().cast(FRONTIER)
+    return pl.concat(parts).sort(["model", "length_tok", *NAMED]).select(FRONTIER.names).to_arrow().cast(FRONTIER)
 
 
-def _frontier(lines: pl.DataFrame) -> pl.DataFrame:
-    tasks = sorted(lines["task"].unique())
-    averaged = (
+def over_tasks(lines: pl.DataFrame) -> pl.DataFrame:
+    """One row per model, length and configuration: means over tasks, and the tasks' own values as lists."""
+    return (
         lines.sort("task")
-        .group_by([*GROUP, *NAMED], maintain_order=True)
+        .group_by(["model", "length_tok", *NAMED], maintain_order=True)
         .agg(
             pl.col("task").str.join(", ").alias("tasks"),
             pl.len().cast(pl.Int32).alias("n_tasks"),
             pl.col("n").sum(),
-            pl.col("accuracy", "prefill_density", "decode_density", "attention_share").mean(),
+            pl.col("accuracy", "prefill_density", "decode_density", "attention_share", *PRICED).mean(),
             pl.col("accuracy").alias("means"),
             pl.col("accuracy_low", "accuracy_high"),
             pl.col("difference").alias("gaps"),
@@ -74,23 +95,27 @@ def _frontier(lines: pl.DataFrame) -> pl.DataFrame:
             pl.col("samples", "scores"),
             pl.col("task").alias("task_names"),
         )
-        .with_columns(complete=pl.col("n_tasks") == len(tasks))
+        .with_columns(cost=cost_of(pl.col("phase")))
+    )
+
+
+def _frontier(lines: pl.DataFrame, tokenizers: Mapping[str, str], draws: int) -> pl.DataFrame:
+    tasks = lines["task"].n_unique()
+    averaged = over_tasks(lines).with_columns(
+        complete=pl.col("n_tasks") == tasks,
+        model_complete=pl.col("n_tasks") == pl.col("n_tasks").max().over("model"),
+        cost_share=pl.col("cost") / pl.col("cost").filter(pl.col("method") == DENSE).first().over("model"),
     )
     rows = averaged.to_dicts()
     whole = [mean_of_intervals(r["means"], r["accuracy_low"], r["accuracy_high"]) for r in rows]
-    gaps = [
-        (float(np.mean(r["gaps"])), *mean_of_intervals(r["gaps"], r["difference_low"], r["difference_high"]))
-        if None not in r["gaps"]
-        else (None, None, None)
-        for r in rows
-    ]
-    eligible = np.array([r["complete"] and not r["control"] for r in rows])
-    member, probability = np.zeros(len(rows), dtype=bool), np.zeros(len(rows))
-    candidates = [r for r, ok in zip(rows, eligible, strict=True) if ok]
-    cost = np.array([r["attention_share"] for r in candidates])
-    if candidates:
-        member[eligible] = pareto_members(cost, np.array([r["accuracy"] for r in candidates]))
-        probability[eligible] = pareto_members(cost, _resampled(candidates, tasks)).mean(axis=0)
+    gaps = [_gap(r) for r in rows]
+    drawn = resampled_means(rows, tokenizers, draws)
+    member, probability = _membership(rows, drawn, np.array([r["complete"] and not r["control"] for r in rows]))
+    own, own_probability = np.zeros(len(rows), dtype=bool), np.zeros(len(rows))
+    for model in averaged["model"].unique():
+        mine = np.array([r["model"] == model and r["model_complete"] and not r["control"] for r in rows])
+        inside, share = _membership(rows, drawn, mine)
+        own, own_probability = own | inside, own_probability + share
     return averaged.with_columns(
         pl.Series("accuracy_low", [low for low, _ in whole]),
         pl.Series("accuracy_high", [high for _, high in whole]),
@@ -99,22 +124,24 @@ def _frontier(lines: pl.DataFrame) -> pl.DataFrame:
         pl.Series("difference_high", [g[2] for g in gaps], pl.Float64),
         pl.Series("member", member),
         pl.Series("member_probability", probability),
+        pl.Series("model_member", own),
+        pl.Series("model_member_probability", own_probability),
     ).with_columns(shares_kept())
 
 
-def _resampled(rows: list[dict], tasks: list[str]) -> Array:
-    """[draws, configurations] means over tasks, samples drawn with replacement within each task."""
-    rng = np.random.default_rng(0)
-    total = np.zeros((DRAWS, len(rows)))
-    for task in tasks:
-        mine = [(r["samples"][i], r["scores"][i]) for r in rows for i in [r["task_names"].index(task)]]
-        every = np.unique(np.concatenate([samples for samples, _ in mine]))
-        scores, known = np.zeros((len(every), len(rows))), np.zeros((len(every), len(rows)))
-        for column, (samples, values) in enumerate(mine):
-            at = np.searchsorted(every, samples)
-            scores[at, column], known[at, column] = values, 1.0
-        weight = rng.multinomial(len(every), np.full(len(every), 1 / len(every)), size=DRAWS).astype(np.float64)
-        count = weight @ known
-        # A draw that misses all samples of a sparse configuration falls back to that configuration's own mean.
-        total += np.where(count > 0, weight @ scores / np.maximum(count, 1), scores.sum(0) / known.sum(0))
-    return total / len(tasks)
+def _gap(row: Mapping[str, Any]) -> tuple[float | None, float | None, float | None]:
+    if None in row["gaps"]:
+        return None, None, None
+    low, high = mean_of_intervals(row["gaps"], row["difference_low"], row["difference_high"])
+    return float(np.mean(row["gaps"])), low, high
+
+
+def _membership(
+    rows: Sequence[Mapping[str, Any]], drawn: Array, eligible: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.bool_], Array]:
+    member, probability = np.zeros(len(rows), dtype=bool), np.zeros(len(rows))
+    if eligible.any():
+        cost, mean = (np.array([r[name] for r in rows])[eligible] for name in ("cost", "accuracy"))
+        member[eligible] = pareto_members(cost, mean)
+        probability[eligible] = pareto_members(cost, drawn[:, eligible]).mean(axis=0)
+    return member, probability

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sparsebench.stats.intervals import difference_interval
+from sparsebench.stats.intervals import RESAMPLES, difference_interval
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Difference:
     high: float | None = None
 
 
-def differences(pairs: Sequence[tuple[Scored, Scored | None]]) -> list[Difference]:
+def differences(pairs: Sequence[tuple[Scored, Scored | None]], resamples: int = RESAMPLES) -> list[Difference]:
     """Paired differences (first minus second) of many pairs of configurations at once.
 
     Rows with the same number of pairs share one bootstrap: a table of thousands of rows takes seconds.
@@ -56,7 +56,7 @@ def differences(pairs: Sequence[tuple[Scored, Scored | None]]) -> list[Differenc
     for n, rows in by_n.items():
         both = [m for i in rows if (m := matched[i]) is not None]
         d = np.stack([a - b for a, b in both])
-        low, high = (np.where([same[i] for i in rows], 0.0, end) for end in difference_interval(d))
+        low, high = (np.where([same[i] for i in rows], 0.0, end) for end in difference_interval(d, resamples=resamples))
         for k, i in enumerate(rows):
             found[i] = Difference(n, float(both[k][1].mean()), float(d[k].mean()), float(low[k]), float(high[k]))
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from sparsebench.tables.configurations import CONFIGURATION, DENSITY, METHOD, PLACE
+from sparsebench.tables.configurations import CONFIGURATION, COST, DENSITY, METHOD, PLACE
 from sparsebench.tables.fields import BOOL, FLOAT, INT, TEXT, field, interval, maybe
 
 ACCURACY = pa.schema(
@@ -17,6 +17,7 @@ ACCURACY = pa.schema(
         field("accuracy", FLOAT, "mean score"),
         *interval("accuracy", "mean score"),
         *DENSITY,
+        *COST,
         field("generated_tok", FLOAT, "mean generated tokens", "tokens"),
         field("parse_failed", FLOAT, "share of samples in whose text no answer could be found"),
         field("chance", FLOAT, "score of a guesser"),

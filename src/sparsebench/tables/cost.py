@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from sparsebench.tables.configurations import CONFIGURATION, DENSITY
+from sparsebench.tables.configurations import CONFIGURATION, COST, DENSITY
 from sparsebench.tables.fields import BOOL, FLOAT, INT, TEXT, field, interval, maybe
 
 _WIDE = pa.int64()
@@ -41,13 +41,16 @@ FRONTIER = pa.schema(
         field("accuracy", FLOAT, "mean over tasks of the mean score"),
         *interval("accuracy", "mean over tasks"),
         *DENSITY,
+        *COST,
         maybe("difference", FLOAT, "mean over tasks of the paired difference to dense"),
         *interval("difference", "mean paired difference to dense"),
         maybe("kept", FLOAT, "accuracy as a share of dense over the same tasks"),
         *interval("kept", "share kept, dense taken as known"),
-        field("complete", BOOL, "has every task with signal; others are shown, never members"),
-        field("member", BOOL, "in the Pareto set: no configuration is both cheaper and as accurate"),
+        field("complete", BOOL, "has every task averaged at this length; others are shown, never members"),
+        field("member", BOOL, "in the Pareto set of all models: no configuration is both cheaper and as accurate"),
         field("member_probability", FLOAT, "share of bootstrap draws of the samples in which it is a member"),
+        field("model_member", BOOL, "in the Pareto set of its own model"),
+        field("model_member_probability", FLOAT, "share of bootstrap draws in which it is a member there"),
     ]
 )
 
