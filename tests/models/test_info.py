@@ -17,6 +17,7 @@ def folder_with(tmp_path: Path, **config: object) -> Path:
 
 
 LLAMA = {
+    "model_type": "llama",
     "architectures": ["LlamaForCausalLM"],
     "num_attention_heads": 32,
     "num_key_value_heads": 8,
@@ -34,10 +35,14 @@ def test_facts_of_llama_3_1_8b(tmp_path: Path) -> None:
     assert info.kv_bytes_per_tok(2) == 128 * 1024
 
 
-def test_facts_of_a_nested_config(tmp_path: Path) -> None:
-    nested = {"text_config": LLAMA | {"head_dim": 256}, "architectures": ["Gemma3ForConditionalGeneration"]}
-    info = describe_folder("gemma", "x", folder_with(tmp_path, **nested))
-    assert (info.head_dim, info.architecture) == (256, "Gemma3ForConditionalGeneration")
+def test_facts_of_a_nested_config_that_leaves_defaults_out(tmp_path: Path) -> None:
+    # the published config of google/gemma-3-4b-it states neither heads nor length
+    text = {"model_type": "gemma3_text", "hidden_size": 2560, "intermediate_size": 10240, "num_hidden_layers": 34,
+            "rope_scaling": {"factor": 8.0, "rope_type": "linear"}, "sliding_window": 1024}  # fmt: skip
+    given = {"model_type": "gemma3", "text_config": text, "architectures": ["Gemma3ForConditionalGeneration"]}
+    info = describe_folder("gemma", "x", folder_with(tmp_path, **given))
+    assert (info.layers, info.heads, info.kv_heads, info.head_dim) == (34, 8, 4, 256)
+    assert (info.max_length_tok, info.architecture) == (131072, "Gemma3ForConditionalGeneration")
 
 
 def test_a_model_without_kv_heads_has_one_per_query_head(tmp_path: Path) -> None:
@@ -50,8 +55,12 @@ def test_the_stated_limit_can_be_overridden(tmp_path: Path) -> None:
 
 
 def test_what_is_no_decoder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="num_attention_heads"):
+    with pytest.raises(UserError, match="t5 has an encoder; allowed: decoder-only"):
         describe_folder("m", "x", folder_with(tmp_path, model_type="t5"))
+    with pytest.raises(UserError, match="knows no such model"):
+        describe_folder("m", "x", folder_with(tmp_path, model_type="no-such-type"))
+    with pytest.raises(UserError, match="states no num_attention_heads"):
+        describe_folder("m", "x", folder_with(tmp_path, model_type="mamba"))
     with pytest.raises(UserError, match=r"no config\.json"):
         describe_folder("m", "x", tmp_path / "elsewhere")
 

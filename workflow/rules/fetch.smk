@@ -25,8 +25,13 @@ rule fetch_model:
             if GRID.config.models[w.model].max_length_tok
             else ""
         ),
+        rope=lambda w: (
+            f"--rope {quote(GRID.config.models[w.model].rope.model_dump_json(exclude_none=True))}"
+            if GRID.config.models[w.model].rope
+            else ""
+        ),
     shell:
-        "sparsebench fetch-model {wildcards.model} --source {params.source:q} {params.limit}"
+        "sparsebench fetch-model {wildcards.model} --source {params.source:q} {params.limit} {params.rope}"
         " --folder results/models/{wildcards.model} 2>&1 | tee {log}"
 
 

@@ -16,6 +16,7 @@ def add(commands: Commands) -> None:
     command(commands, "schema", "print the JSON schema of the config", _schema)
     command(commands, "columns", "print the columns of every table with units, as in docs/tables.md", _columns)
     command(commands, "methods", "list the attention methods with their four axes", _methods)
+    command(commands, "presets", "list the models that a config may name without more", _presets)
     command(commands, "tasks", "list the tasks with metric, chance, minimum length, source", _tasks)
     sub = command(commands, "show-sample", "print one prompt, its gold answer and what would score", _show)
     sub.add_argument("--task", required=True, help="a task of the config, or any task at its defaults")
@@ -62,6 +63,13 @@ def _methods(_: argparse.Namespace) -> None:
             f"{phase:<8} {name:<16} {axes.unit:<15} {axes.importance:<28} {axes.budget:<24} {axes.cache:<6} "
             f"{cls.source}"
         )
+
+
+def _presets(_: argparse.Namespace) -> None:
+    from sparsebench.models.presets import preset_table
+
+    for line in preset_table():
+        print(line)
 
 
 def _tasks(_: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from sparsebench.commands.arguments import Commands, command, output, spec
+from sparsebench.models.rope import Rope
 from sparsebench.models.source import ModelSource
 from sparsebench.spec import CellSpec, TaskSpec
 
@@ -19,6 +20,7 @@ def add(commands: Commands) -> None:
     sub.add_argument("name", help="the model's label")
     sub.add_argument("--source", type=spec(ModelSource), required=True, metavar="JSON", help="hub, path or pip")
     sub.add_argument("--max-length", type=int, metavar="TOKENS", help="override the limit that the model states")
+    sub.add_argument("--rope", type=spec(Rope), metavar="JSON", help="replace the RoPE scaling that the model states")
     sub.add_argument("--folder", type=Path, required=True, help="where to put it")
 
     sub = command(commands, "synthesise", "make the samples of a task for one tokenizer and length", _synthesise)
@@ -45,7 +47,7 @@ def add(commands: Commands) -> None:
 def _fetch(given: argparse.Namespace) -> None:
     from sparsebench.models.fetch import fetch_model
 
-    fetch_model(given.name, given.source, given.folder, given.max_length)
+    fetch_model(given.name, given.source, given.folder, given.max_length, given.rope)
 
 
 def _synthesise(given: argparse.Namespace) -> None:

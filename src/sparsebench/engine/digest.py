@@ -30,7 +30,7 @@ def _setting(spec: MethodSpec, sparsity: float) -> dict[str, Any]:
 def row_digest(
     cell: CellSpec,
     sample_digest: str,
-    weights_digest: str,
+    model_digest: str,
     engine: str,
     impl: str,
     dtype: str,
@@ -41,7 +41,7 @@ def row_digest(
     """Key of a row in the journal: sample, weights, both settings with their source, engine, number format."""
     facts = {
         "sample": sample_digest,
-        "weights": weights_digest,
+        "weights": model_digest,
         "engine": engine,
         "impl": impl,
         "dtype": dtype,

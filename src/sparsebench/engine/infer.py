@@ -44,17 +44,22 @@ def _rows(cell: CellSpec, samples: pa.Table, info: ModelInfo, impl: str, dtype: 
         raise UserError(
             f"{cell.task} at {cell.length_tok} tokens: {cell.samples} samples wanted, the table has {len(wanted)}"
         )
-    engine = engine_digest()
+    engine, model = engine_digest(), info.model_digest(_longest(cell, samples))
     return [
         _Row(
             sample, p, sweep.spec, d,
-            row_digest(cell, sample["digest"], info.weights_digest, engine, impl, dtype, p, sweep.spec, d),
+            row_digest(cell, sample["digest"], model, engine, impl, dtype, p, sweep.spec, d),
         )
         for p in cell.prefill.sparsities
         for sample in wanted
         for sweep in cell.decode
         for d in sweep.sparsities
     ]  # fmt: skip
+
+
+def _longest(cell: CellSpec, samples: pa.Table) -> int:
+    """Tokens of the longest prompt and answer that the cell may hold, whatever its number of samples."""
+    return cell.length_tok + max(samples["max_new_tok"].to_pylist())
 
 
 def _check_fits(cell: CellSpec, rows: Sequence[_Row], limit: int) -> None:
@@ -109,12 +114,12 @@ def _entry(row: _Row, answer: Answer) -> dict[str, Any]:
     }
 
 
-def _compute(cell: CellSpec, info: ModelInfo, missing: list[_Row], journal: Journal) -> None:
+def _compute(cell: CellSpec, info: ModelInfo, longest_tok: int, missing: list[_Row], journal: Journal) -> None:
     device = pick_device()
     prefill = load_method(cell.prefill.spec, "prefill")
     decode = {sweep.spec.label: load_method(sweep.spec, "decode") for sweep in cell.decode}
     assert isinstance(prefill, PrefillMethod)
-    loaded = load(Path(info.folder), cell.dtype, device)
+    loaded = load(Path(info.folder), cell.dtype, device, info.rope, longest_tok)
     generator = Generator(loaded.model, loaded.tokenizer, load_ops(cell.impl, device), cell.cache)
     max_tok = max(1, cell.kv_mib * 2**20 // info.kv_bytes_per_tok(loaded.model.dtype.itemsize))
     began, done = time.perf_counter(), 0
@@ -164,7 +169,7 @@ def infer_cell(cell: CellSpec, model_dir: Path, samples: pa.Table, journal: Path
         log.info("%s / %s / %s / %d: %d rows, %d in the journal", cell.model, cell.prefill.spec.label, cell.task,
                  cell.length_tok, len(rows), reused)  # fmt: skip
         if missing:
-            _compute(cell, info, missing, book)
+            _compute(cell, info, _longest(cell, samples), missing, book)
         log.info("computed %d rows, reused %d", len(missing), reused)
         entries = [
             {

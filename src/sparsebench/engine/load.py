@@ -8,11 +8,19 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils.logging import disable_progress_bar
 
 from sparsebench.engine.attention import patch
 from sparsebench.errors import UserError
+from sparsebench.models.rope import Rope, settle
 
 log = logging.getLogger("sparsebench")
 
@@ -42,8 +50,17 @@ def pick_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def load(folder: Path, dtype: DType, device: torch.device) -> Loaded:
+def load(
+    folder: Path, dtype: DType, device: torch.device, rope: Rope | None = None, longest_tok: int | None = None
+) -> Loaded:
     """Load weights and tokenizer from ``folder`` (a transformers model folder) onto ``device``.
+
+    Parameters
+    ----------
+    rope
+        Scaling of positions instead of the one that the folder states.
+    longest_tok
+        Longest prompt plus answer that will be run (default: what the model takes); LongRoPE picks its factors by it.
 
     Raises ``UserError`` when the folder holds no decoder-only model that transformers can route through its attention
     interface.
@@ -51,7 +68,13 @@ def load(folder: Path, dtype: DType, device: torch.device) -> Loaded:
     disable_progress_bar()  # a log is read later, by lines
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=pick_dtype(dtype, device), local_files_only=True)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        limit = _set_positions(config.get_text_config(decoder=True), rope, longest_tok)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, config=config, dtype=pick_dtype(dtype, device), local_files_only=True
+        )
+    except UserError as error:
+        raise UserError(f"{folder}: {error}") from None
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{folder}: transformers cannot load a causal language model from it ({error})") from error
     if not getattr(model, "_supports_attention_backend", False):
@@ -61,7 +84,6 @@ def load(folder: Path, dtype: DType, device: torch.device) -> Loaded:
         )
     patch(model)
     model.eval().to(device)
-    limit = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0)) or 2**31
     log.info(
         "loaded %s: %s, %.1f M parameters, %s on %s",
         folder,
@@ -71,3 +93,13 @@ def load(folder: Path, dtype: DType, device: torch.device) -> Loaded:
         device,
     )
     return Loaded(model, tokenizer, limit)
+
+
+def _set_positions(config: PreTrainedConfig, rope: Rope | None, longest_tok: int | None) -> int:
+    """Scale positions as asked; returns the longest sequence that the model takes."""
+    if rope is not None:
+        rope.put_into(config)
+    limit = int(getattr(config, "max_position_embeddings", 0)) or 2**31
+    if getattr(config, "rope_parameters", None):
+        settle(config, longest_tok or limit)
+    return limit

