@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import random
 
 import pytest
@@ -15,7 +14,8 @@ from sparsebench.engine.rows import DecodeSetting, Job, PrefillSetting, Question
 from sparsebench.methods import load_method, method_classes
 from sparsebench.spec import MethodSpec
 
-from .conftest import FAMILIES, SpelledTokens, make_model
+from .conftest import SpelledTokens
+from .families import make_model
 
 CPU = torch.device("cpu")
 NEW_TOK = 12
@@ -48,24 +48,6 @@ def _all_decode(budgets=(0.5, 0.2)) -> tuple[DecodeSetting, ...]:
     return tuple(settings)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("length", [2, 17, 101])
-def test_dense_equals_transformers_token_by_token(family, length):
-    model = make_model(family)
-    ids = _prompt(length, length)
-    expected = copy.deepcopy(model).generate(
-        torch.tensor([ids]),
-        attention_mask=torch.ones(1, length, dtype=torch.long),
-        max_new_tokens=NEW_TOK,
-        do_sample=False,
-    )[0, length:]
-    job = Job(Question(ids, NEW_TOK), DENSE, (DecodeSetting(_method("dense", "decode"), 1.0),))
-    [[answer]] = _generator(model).answer([job])
-    assert list(answer.ids) == expected.tolist()
-    assert answer.stop_reason == "limit"
-    assert answer.prefill_density == answer.decode_density == 1.0
-
-
 @pytest.fixture(scope="module")
 def jobs() -> list[Job]:
     settings = _all_decode()
@@ -77,7 +59,7 @@ def jobs() -> list[Job]:
     ]
 
 
-@pytest.mark.parametrize("family", ["llama", "gemma3_text"])
+@pytest.mark.parametrize("family", ["llama", "gemma-3"])
 def test_fanout_rows_equal_rows_run_alone(family, jobs):
     generator = _generator(make_model(family))
     together = generator.answer(jobs)
@@ -90,7 +72,7 @@ def test_fanout_rows_equal_rows_run_alone(family, jobs):
             assert alone.prefill_density == pytest.approx(answer.prefill_density, abs=1e-12)
 
 
-@pytest.mark.parametrize("family", ["llama", "gemma3_text"])
+@pytest.mark.parametrize("family", ["llama", "gemma-3"])
 def test_compacted_cache_generates_the_tokens_of_the_shared_one(family, jobs):
     shared = _generator(make_model(family), "shared").answer(jobs)
     compacted = _generator(make_model(family), "compacted").answer(jobs)

@@ -15,7 +15,8 @@ from sparsebench.engine.rows import DecodeSetting, Job, PrefillSetting, Question
 from sparsebench.methods import load_method, method_classes
 from sparsebench.spec import MethodSpec
 
-from .conftest import SpelledTokens, make_model
+from .conftest import SpelledTokens
+from .families import make_model
 
 pytestmark = [
     pytest.mark.gpu,
@@ -48,7 +49,7 @@ def _ids(device: str, jobs: list[Job], impl: str, cache: str = "shared", family:
     return [[answer.ids for answer in answers] for answers in generator.answer(jobs)]
 
 
-@pytest.mark.parametrize("family", ["llama", "gemma3_text"])
+@pytest.mark.parametrize("family", ["llama", "gemma-3"])
 @pytest.mark.parametrize("cache", ["shared", "compacted"])
 def test_a_replayed_step_generates_what_an_eager_one_does(monkeypatch, family, cache):
     replayed = _ids("cuda", _jobs("dense"), "triton", cache, family)

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
+from sparsebench.errors import UserError
+
 INTERFACE = "sparsebench"
 
 
@@ -22,6 +24,7 @@ class Call:
     """One layer's attention: q [B, H, T, D] and the new tokens' k, v [B, G, T, D], after RoPE.
 
     ``window`` is the layer's sliding window in tokens (None: global layer), ``softcap`` the cap on logits (None: none).
+    A window as long as the longest sequence that the model takes never closes: such a layer is global.
     """
 
     layer: int
@@ -51,12 +54,17 @@ def _attention(
     sliding_window: int | None = None,
     softcap: float | None = None,
     sparse: AttentionPass | None = None,
+    s_aux: Tensor | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     if sparse is None:
         raise RuntimeError(f"attention {INTERFACE!r} runs only inside the engine: call the model with sparse=<pass>")
     if attention_mask is not None:
         raise RuntimeError(f"attention {INTERFACE!r} takes no mask: the engine never pads, causality is its own")
+    if s_aux is not None:
+        raise UserError(f"{type(module).__name__} adds learned sinks to its attention, which no kernel here computes")
+    if sliding_window is not None and sliding_window >= getattr(module.config, "max_position_embeddings", torch.inf):
+        sliding_window = None
     scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
     call = Call(int(module.layer_idx), query, key, value, scale, sliding_window, softcap)  # type: ignore[arg-type]
     return sparse.attend(call).transpose(1, 2).contiguous(), None
