@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, islice
@@ -16,6 +16,7 @@ from sparsebench.tasks.recall import recall
 from sparsebench.tasks.vocabulary import vocabulary
 from sparsebench.tasks.window import Window, too_short
 
+_BATCH = 512
 _PREFIX = "The {n} most common words in the list are:"
 _EXAMPLE_WORDS = ("violin", "garlic", "meadow", "thimble")
 _EXAMPLE = (
@@ -28,6 +29,12 @@ _EXAMPLE = (
 def _numbers_tok(window: Window, most: int) -> list[int]:
     """Tokens of the numbers up to each, remembered for the next sample."""
     return list(accumulate(window.measure([f" {i}." for i in range(1, most + 1)])))
+
+
+def _sized(window: Window, words: Iterator[str]) -> Iterator[tuple[str, int]]:
+    """Words with their tokens in the list."""
+    while batch := list(islice(words, _BATCH)):
+        yield from zip(batch, window.sizes([f" {word}" for word in batch]), strict=True)
 
 
 @dataclass(frozen=True)
@@ -88,8 +95,7 @@ class RulerCwe(Task):
         spent = self.freq_common * sum(window.measure([f" {word}" for word in common]))
         if spent + number_tok[len(entries) - 1] > room:
             raise too_short(self.name, window, window.length_tok + spent + number_tok[len(entries) - 1] - room)
-        rare = list(islice(stream, (most - len(entries)) // self.freq_rare + 1))
-        for word, size in zip(rare, window.measure([f" {word}" for word in rare]), strict=True):
+        for word, size in _sized(window, stream):
             repeats = 0
             while repeats < self.freq_rare and spent + size + number_tok[len(entries)] <= room:
                 entries.append(word)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,16 @@ _FIXED_CONTEXT = {
     "date_string": "01 Jan 2025",
     "strftime_now": lambda form: "2025-01-01",
 }
+
+
+_BEFORE_WORD = re.compile(r"(?<=\S)(?= \S)")
+"""Where a single space parts two words: few tokenizers have tokens that reach over it."""
+
+_MOST_REMEMBERED = 200_000
+
+
+class Misfit(UserError):
+    """A prompt that does not fill its length, or overfills it."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +68,13 @@ class Window:
         A fast tokenizer. Its chat template is used if it has one; else the prompt is the plain text.
     length_tok
         Tokens that a prompt must fill to 95-100 %.
+    by_words
+        Whether text may be measured word by word, see :meth:`sizes`; otherwise it is encoded as it stands.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, length_tok: int) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, length_tok: int, by_words: bool = True) -> None:
         self.length_tok = length_tok
+        self.by_words = by_words
         self._tokenizer = tokenizer
         self._backend: Any = tokenizer.backend_tokenizer
         # A tokenizer.json may ask for truncation, which would silently shorten prompts.
@@ -68,6 +82,11 @@ class Window:
         self._backend.no_padding()
         self._before, self._after = self._template()
         self._counts: dict[str, int] = {}
+        self._words: dict[str, int] = {}
+
+    def exactly(self) -> Window:
+        """The same window, in which nothing is measured word by word."""
+        return Window(self._tokenizer, self.length_tok, by_words=False)
 
     def _template(self) -> tuple[str, str]:
         if not self._tokenizer.chat_template:
@@ -106,6 +125,40 @@ class Window:
         bounds = [bisect_right(starts, end - 1) for end in ends]
         return [high - low for low, high in pairwise(bounds)]
 
+    def sizes(self, pieces: Sequence[str]) -> Iterator[int]:
+        """Tokens of each piece where they follow each other, as :meth:`measure`, but each word is encoded only once.
+
+        Words are those parted by single spaces. If their tokens do not add up to those of the first pieces, encoded as
+        they stand, this tokenizer joins words, and all pieces are encoded.
+        """
+        # White space at the end has other tokens than before a word.
+        first = [*pieces[:16], "End"]
+        if not self.by_words or sum(self._sum_words(first)) != sum(self.measure(first)):
+            return iter(self.measure(pieces))
+        return self._sum_words(pieces)
+
+    def _sum_words(self, pieces: Sequence[str]) -> Iterator[int]:
+        split: list[list[str]] = []
+        space = ""
+        for piece in pieces:
+            text = space + piece
+            # A space at the end belongs to the word that follows in the next piece.
+            space = " " if text.endswith(" ") else ""
+            split.append(_BEFORE_WORD.split(text.removesuffix(space)))
+        known = self._words
+        if len(known) > _MOST_REMEMBERED:
+            known.clear()
+        new = list({word: None for words in split for word in words if word not in known})
+        # Before a word with a space stands another word, before any other a line break; after a line break a word.
+        around = [("a" if word.startswith(" ") else "\n", "A" if word[-1:].isspace() else "") for word in new]
+        texts = [before + word + after for word, (before, after) in zip(new, around, strict=True)]
+        for word, (before, after), encoding in zip(new, around, self._encode_all(texts), strict=True):
+            known[word] = len(encoding) - self.count(before) - len(after)
+        return (sum(map(known.__getitem__, words)) for words in split)
+
+    def _encode_all(self, texts: Sequence[str]) -> Any:
+        return self._backend.encode_batch_fast(texts, add_special_tokens=False)
+
     def cut(self, text: str, room: int) -> str:
         """The longest beginning of ``text`` that has at most ``room`` tokens and ends at the end of a word.
 
@@ -129,7 +182,7 @@ class Window:
     def fill(self, room: int, pieces: Iterator[str]) -> tuple[list[str], list[int]]:
         """Take pieces while they fit into ``room`` tokens; returns them with their token counts.
 
-        Pieces are measured in batches, each by one encoding. The first piece that does not fit ends it.
+        Pieces are measured in batches. The first piece that does not fit ends it.
         """
         taken: list[str] = []
         counts: list[int] = []
@@ -139,7 +192,7 @@ class Window:
             batch = list(islice(pieces, size_of_batch))
             if not batch:
                 break
-            sizes = self.measure(batch)
+            sizes = list(self.sizes(batch))
             for piece, size in zip(batch, sizes, strict=True):
                 if size > room:
                     return taken, counts
@@ -158,14 +211,14 @@ class Window:
 
         Raises
         ------
-        UserError
+        Misfit
             If it does not; ``where`` names the task in the message.
         """
         prompt = self.render(user, answer_prefix)
         encoding = self._encode(prompt, not self._before)
         ids: list[int] = encoding.ids
         if not LEAST_FILL * self.length_tok <= len(ids) <= self.length_tok:
-            raise UserError(
+            raise Misfit(
                 f"{where}: a prompt of {len(ids)} tokens does not fill 95-100 % of {self.length_tok}; "
                 "choose another length or smaller task parameters"
             )
