@@ -34,20 +34,22 @@ def draw_of(task: Task, seed: int, index: int, tokenizer: str, length_tok: int) 
     return Draw(stable_seed(series, index, tokenizer, length_tok), index, series)
 
 
-def make_sample(task: Task, spec: TaskSpec, index: int, tokenizer: str, window: Window) -> tuple[Sample, Encoded, Draw]:
+def make_sample(
+    task: Task, spec: TaskSpec, index: int, tokenizer: str, window: Window, tries: int = 4
+) -> tuple[Sample, Encoded, Draw]:
     """Sample ``index``, and its prompt as the model gets it.
 
-    The whole prompt is encoded once, at the end. Should it not fit, because words have other tokens together than one
-    by one, the sample is made again, its text encoded where it stands.
+    The whole prompt is encoded once, at the end. Should it not fit, because texts have other tokens together than each
+    by itself, the sample is made again with more care.
     """
     draw = draw_of(task, spec.seed, index, tokenizer, window.length_tok)
     sample = task.synthesise(draw, window)
     try:
         encoded = window.encode(sample.user, sample.answer_prefix, sample.evidence, f"task {spec.label}")
-    except Misfit:
-        if not window.by_words:
+    except Misfit as misfit:
+        if tries == 1:
             raise
-        return make_sample(task, spec, index, tokenizer, window.exactly())
+        return make_sample(task, spec, index, tokenizer, window.after(misfit), tries - 1)
     return sample, encoded, draw
 
 

@@ -100,7 +100,7 @@ def test_a_perfect_answerer_scores_1_an_empty_one_0_and_a_guesser_chance(
     windows: Callable[[int], Window], name: str, params: dict[str, object], length: int
 ) -> None:
     task, _ = task_of(name, params)
-    samples = synthesised(task, windows(length), 200 if name != "code_completion" else 60)
+    samples = synthesised(task, windows(length), 200)
     draw = Random(3)
     guesses, chances = [], []
     for sample in samples:

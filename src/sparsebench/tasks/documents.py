@@ -43,11 +43,16 @@ def _heading(number: int, document: Document) -> str:
     return f"Document {number}: {document.title}\n" if document.title else f"Document {number}:\n"
 
 
+def _after_break(window: Window, text: str) -> int:
+    """Tokens of ``text`` at the beginning of a line: some tokenizers begin a whole text otherwise."""
+    return window.count(f"\n{text}") - window.count("\n")
+
+
 def _size(window: Window, number: int, document: Document) -> int:
     """Tokens of a document with its heading; its text is encoded only once for all samples."""
     # Blank lines may be split otherwise before a word than at the end of a text.
-    body = window.count(f"{document.text}\n\nDocument") - window.count("Document")
-    return window.count(_heading(number, document)) + body
+    body = _after_break(window, f"{document.text}\n\nDocument") - _after_break(window, "Document")
+    return _after_break(window, _heading(number, document)) + body
 
 
 def choose_question(draw: Draw, window: Window, corpus: Corpus, shortest_tok: int, task: str) -> Question:
@@ -116,7 +121,7 @@ def _distractors(
         # Which number a document gets is settled later; the numbers of all together are these.
         size = _size(window, number + len(others), document)
         if size > room:
-            heading = window.count(_heading(number + len(others), document))
+            heading = _after_break(window, _heading(number + len(others), document))
             if room - heading >= _LEAST_CUT_TOK:
                 others.append(Document(document.title, window.cut(document.text, room - heading - 2)))
                 counts.append(room)

@@ -36,7 +36,11 @@ _MOST_REMEMBERED = 200_000
 
 
 class Misfit(UserError):
-    """A prompt that does not fill its length, or overfills it."""
+    """A prompt that does not fill its length, or is longer by ``excess_tok``."""
+
+    def __init__(self, message: str, excess_tok: int) -> None:
+        super().__init__(message)
+        self.excess_tok = excess_tok
 
 
 @dataclass(frozen=True)
@@ -70,11 +74,16 @@ class Window:
         Tokens that a prompt must fill to 95-100 %.
     by_words
         Whether text may be measured word by word, see :meth:`sizes`; otherwise it is encoded as it stands.
+    margin_tok
+        Tokens kept back, because joining texts may move the boundaries of tokens.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, length_tok: int, by_words: bool = True) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, length_tok: int, by_words: bool = True, margin_tok: int = 6
+    ) -> None:
         self.length_tok = length_tok
         self.by_words = by_words
+        self.margin_tok = margin_tok
         self._tokenizer = tokenizer
         self._backend: Any = tokenizer.backend_tokenizer
         # A tokenizer.json may ask for truncation, which would silently shorten prompts.
@@ -84,9 +93,10 @@ class Window:
         self._counts: dict[str, int] = {}
         self._words: dict[str, int] = {}
 
-    def exactly(self) -> Window:
-        """The same window, in which nothing is measured word by word."""
-        return Window(self._tokenizer, self.length_tok, by_words=False)
+    def after(self, misfit: Misfit) -> Window:
+        """The window for another try: nothing is measured word by word, and the excess is kept back."""
+        margin_tok = self.margin_tok + max(0, misfit.excess_tok)
+        return Window(self._tokenizer, self.length_tok, by_words=False, margin_tok=margin_tok)
 
     def _template(self) -> tuple[str, str]:
         if not self._tokenizer.chat_template:
@@ -174,10 +184,10 @@ class Window:
     def room(self, frame: str, answer_prefix: str, reserve: int = 0) -> int:
         """Tokens left beside ``frame`` (the user's message without its context) and the answer prefix.
 
-        A few tokens are kept back, because joining texts may move token boundaries; ``reserve`` keeps back more.
+        ``margin_tok`` is kept back; ``reserve`` keeps back more.
         """
         text = self._before + frame + self._after + answer_prefix
-        return self.length_tok - len(self._encode(text, not self._before).ids) - 6 - reserve
+        return self.length_tok - len(self._encode(text, not self._before).ids) - self.margin_tok - reserve
 
     def fill(self, room: int, pieces: Iterator[str]) -> tuple[list[str], list[int]]:
         """Take pieces while they fit into ``room`` tokens; returns them with their token counts.
@@ -220,7 +230,8 @@ class Window:
         if not LEAST_FILL * self.length_tok <= len(ids) <= self.length_tok:
             raise Misfit(
                 f"{where}: a prompt of {len(ids)} tokens does not fill 95-100 % of {self.length_tok}; "
-                "choose another length or smaller task parameters"
+                "choose another length or smaller task parameters",
+                len(ids) - self.length_tok,
             )
         starts = [start for start, _ in encoding.offsets]
         lead = len(self._before)
