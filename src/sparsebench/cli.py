@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from sparsebench import __version__
-from sparsebench.commands import corpora, look, query, reference, run, tabulate
+from sparsebench.commands import corpora, look, measure, query, reference, run, tabulate
 from sparsebench.errors import UserError
 
 
@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"sparsebench {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
-    for module in (run, corpora, tabulate, query, look, reference):
+    for module in (run, corpora, measure, tabulate, query, look, reference):
         module.add(commands)
     return top
 

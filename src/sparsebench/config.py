@@ -17,7 +17,7 @@ from sparsebench.errors import UserError
 from sparsebench.models.presets import unknown_preset, with_preset
 from sparsebench.models.rope import Rope
 from sparsebench.models.source import KINDS, ModelSource
-from sparsebench.spec import Spec
+from sparsebench.spec import Cache, DType, Impl, Spec
 
 # Labels become path parts and wildcards, so they are kept plain.
 LABEL = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -101,20 +101,17 @@ class MethodEntry(Spec):
 class Engine(Spec):
     """How rows are computed; none of it changes what is asked."""
 
-    impl: Literal["auto", "triton", "reference"] = Field(
-        "auto", description="auto: triton on CUDA, reference elsewhere"
-    )
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="auto: bfloat16 on CUDA, float32 on CPU"
-    )
-    cache: Literal["shared", "compacted"] = Field(
-        "shared", description="compacted: evicted KV entries are really freed"
-    )
+    impl: Impl = Field("auto", description="auto: triton on CUDA, reference elsewhere")
+    dtype: DType = Field("auto", description="auto: bfloat16 on CUDA, float32 on CPU")
+    cache: Cache = Field("shared", description="compacted: evicted KV entries are really freed")
     batch_rows: Annotated[int, Field(ge=1)] = Field(32, description="rows that decode together, at most")
     threads: Annotated[int, Field(ge=1)] = Field(
         8, description="CPU threads per cell, at most; spare cores run other cells"
     )
-    kv_mib: Annotated[int, Field(ge=1)] = Field(2048, description="MiB of prompt KV cache held at once, at most")
+    memory_mib: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="MiB that a batch may use beside the weights; default: what is free (on a CPU a quarter of it)",
+    )
 
 
 class Analysis(Spec):

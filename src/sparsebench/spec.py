@@ -6,6 +6,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+DType = Literal["auto", "float32", "bfloat16", "float16"]
+Impl = Literal["auto", "triton", "reference"]
+Cache = Literal["shared", "compacted"]
+Phase = Literal["prefill", "decode"]
+
 
 class Spec(BaseModel):
     """Immutable, and strict about unknown fields."""
@@ -39,6 +44,12 @@ class Sweep(Spec):
     sparsities: tuple[float, ...]
 
 
+class PhasedSweep(Sweep):
+    """A sweep that says which phase it is of."""
+
+    phase: Phase
+
+
 class TaskSpec(Spec):
     """A task as configured: ``label`` names it everywhere, ``task`` is the registered generator."""
 
@@ -53,8 +64,8 @@ class CellSpec(Spec):
     """One (model, prefill method, task, length): one job, one model load.
 
     Its rows are the product of samples, ``prefill.sparsities`` and all (decode method, sparsity) pairs of ``decode``.
-    At most ``batch_rows`` of them decode together, over prompts whose KV cache takes at most ``kv_mib`` MiB (one prompt
-    and its rows always run).
+    At most ``batch_rows`` of them decode together in at most ``memory_mib`` MiB beside the weights (None: what the
+    device has free); one prompt and its rows always run.
     """
 
     model: str
@@ -63,8 +74,8 @@ class CellSpec(Spec):
     task: str
     length_tok: int
     samples: int
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    impl: Literal["auto", "triton", "reference"] = "auto"
-    cache: Literal["shared", "compacted"] = "shared"
+    dtype: DType = "auto"
+    impl: Impl = "auto"
+    cache: Cache = "shared"
     batch_rows: int = 32
-    kv_mib: int = 2048
+    memory_mib: int | None = None

@@ -7,7 +7,7 @@ import random
 import pytest
 import torch
 
-from sparsebench.engine import generate, step
+from sparsebench.engine import batch, step
 from sparsebench.engine.attention import patch
 from sparsebench.engine.generate import Generator
 from sparsebench.engine.ops import load_ops
@@ -53,7 +53,7 @@ def _ids(device: str, jobs: list[Job], impl: str, cache: str = "shared", family:
 @pytest.mark.parametrize("cache", ["shared", "compacted"])
 def test_a_replayed_step_generates_what_an_eager_one_does(monkeypatch, family, cache):
     replayed = _ids("cuda", _jobs("dense"), "triton", cache, family)
-    monkeypatch.setattr(generate, "can_capture", lambda model, max_steps: False)
+    monkeypatch.setattr(batch, "can_capture", lambda model, max_steps: False)
     assert step.can_capture(make_model(family).to("cuda"), NEW_TOK)
     assert _ids("cuda", _jobs("dense"), "triton", cache, family) == replayed
 

@@ -7,7 +7,9 @@ import re
 
 import pyarrow as pa
 import pytest
+import torch
 
+from sparsebench.engine.generate import Generator
 from sparsebench.engine.infer import infer_cell
 from sparsebench.errors import UserError
 from sparsebench.models.info import describe_folder, write_info
@@ -122,6 +124,26 @@ def test_batches_of_any_size_give_the_same_rows(run, tmp_path):
     many, _ = run(_cell(4, _sweep("quest", 0.5), _sweep("ada_snapkv", 0.7), batch_rows=64), samples)
     assert many["text"].equals(one["text"])
     assert many["decode_density"].to_pylist() == pytest.approx(one["decode_density"].to_pylist())
+
+
+def test_out_of_memory_computes_the_same_rows_in_smaller_batches(run, tmp_path, monkeypatch, caplog):
+    samples = _samples(4)
+    cell = _cell(4, _sweep("quest", 0.5, 0.8))
+    expected, _ = run(cell, samples)
+    (tmp_path / "journal" / "cell.jsonl").unlink()
+    real, tried = Generator.answer, []
+
+    def limited(self, jobs, finished):
+        tried.append(sum(len(job.decode) for job in jobs))
+        if tried[-1] > 2:
+            raise torch.OutOfMemoryError("injected")
+        return real(self, jobs, finished)
+
+    monkeypatch.setattr(Generator, "answer", limited)
+    found, counts = run(cell, samples)
+    assert counts[0] == 12
+    assert tried[:3] == [12, 6, 3] and max(tried[3:]) <= 2
+    assert found["text"].equals(expected["text"])
 
 
 def test_a_prompt_that_does_not_fit_is_an_error_that_names_task_length_and_limit(run, tiny_llama_dir):

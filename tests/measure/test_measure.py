@@ -1,16 +1,22 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
-from sparsebench.errors import UserError
-from sparsebench.measure.attention import Shape, measure_attention
+from sparsebench.measure.attention import measure_attention
+from sparsebench.measure.bench import Labelled, Shape
 from sparsebench.measure.dense import fastest_dense
-from sparsebench.measure.schema import ATTENTION
-from sparsebench.measure.timing import Timing
+from sparsebench.measure.schema import MEASUREMENTS
+from sparsebench.measure.timing import Timing, time_calls, time_work
 from sparsebench.methods.block_sparse import BlockSparse
 from sparsebench.methods.quest import Quest
 from sparsebench.methods.snapkv import SnapKV
+
+CUDA, CPU = torch.device("cuda"), torch.device("cpu")
+METHODS = [(Labelled("bs", BlockSparse()), (0.5, 0.75)), (Labelled("quest", Quest()), (0.75,)),
+           (Labelled("snapkv", SnapKV()), (0.75,))]  # fmt: skip
 
 
 def test_median_and_half_interquartile_range() -> None:
@@ -20,13 +26,25 @@ def test_median_and_half_interquartile_range() -> None:
     assert Timing((1.0, 9.0)).spread == 0.0
 
 
+def test_work_is_warmed_up_and_its_inputs_rotate() -> None:
+    calls: list[int] = []
+    assert len(time_work(calls.append, CPU, repeats=4, warmup=2).readings) == 4
+    assert calls == [0, 1, 2, 3, 4, 5]
+
+
+def test_readings_of_many_calls_are_per_call(monkeypatch) -> None:
+    clock = iter(range(100))
+    monkeypatch.setattr("time.perf_counter", lambda: float(next(clock)))  # a second passes between looks at it
+    assert set(time_calls(lambda i: None, 4, CPU).readings) == {250.0}
+
+
 def test_the_baseline_is_the_fastest_backend_that_runs() -> None:
     def run(name: str) -> Timing:
         if name == "cudnn":
             raise RuntimeError("no kernel for these shapes")
         return Timing(({"flash": 2.0, "efficient": 3.0}[name],))
 
-    assert fastest_dense(run) == ("flash", Timing((2.0,)))
+    assert fastest_dense(run, CUDA) == ("flash", Timing((2.0,)))
 
 
 def test_out_of_memory_is_not_taken_for_a_refusal() -> None:
@@ -34,23 +52,33 @@ def test_out_of_memory_is_not_taken_for_a_refusal() -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(torch.OutOfMemoryError):
-        fastest_dense(run)
+        fastest_dense(run, CUDA)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_no_gpu_is_said_plainly() -> None:
-    with pytest.raises(UserError, match="needs a CUDA device"):
-        measure_attention([BlockSparse()], [1024], [0.5])
-
-
-@pytest.mark.gpu
-def test_figures_fit_together() -> None:
-    if not torch.cuda.is_available():
+@pytest.mark.parametrize("device", [CPU, pytest.param(CUDA, marks=pytest.mark.gpu)], ids=str)
+def test_figures_fit_together(device) -> None:
+    if device.type == "cuda" and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    table = measure_attention([BlockSparse(), Quest(), SnapKV()], [4096], [0.75], Shape())
-    assert table.schema.names == ATTENTION.names
-    assert float(table.schema.metadata[b"copy_tb_s"]) > 0.1
-    for row in table.to_pylist():
-        assert row["density"] == pytest.approx(0.25, rel=0.1)
-        assert row["speedup"] == pytest.approx(row["dense_ms"] / row["total_ms"])
-        assert 0 < row["ceiling_share"] < 1
+    length, shape = (4096, Shape()) if torch.cuda.is_available() else (512, Shape(2, 4, 2, 32))
+    table = measure_attention(METHODS, [length], shape)
+    assert table.schema.equals(MEASUREMENTS)
+    about = table.schema.metadata
+    assert float(about[b"copy_tb_s"]) > 0 and float(about[b"matmul_tflop_s"]) > 0
+    assert "torch" in json.loads(about[b"versions"])
+    rows = table.to_pylist()
+    assert [(row["phase"], row["method"], row["sparsity"]) for row in rows] == [
+        ("prefill", "bs", 0.5), ("prefill", "bs", 0.75), ("decode", "quest", 0.75), ("decode", "snapkv", 0.75)
+    ]  # fmt: skip
+    for row in rows:
+        assert row["density"] == pytest.approx(1 - row["sparsity"], rel=0.15)
+        assert row["speedup"] == pytest.approx(row["baseline_ms"] / row["time_ms"])
+        assert row["readings"] >= 4 and row["spread_ms"] >= 0
+    bs, _, quest, snapkv = rows
+    size = {"float32": 4, "bfloat16": 2}[bs["dtype"]]
+    pairs = length * (length + 1) / 2 * bs["density"]
+    flops = 4 * shape.head_dim * shape.heads * shape.batch * pairs
+    assert bs["tflop_s"] * bs["attention_ms"] * 1e9 == pytest.approx(flops)
+    assert bs["floor_ms"] == pytest.approx(flops / float(about[b"matmul_tflop_s"]) / 1e9, rel=1e-3)
+    entries = length * quest["density"] * shape.batch * shape.kv_heads
+    assert quest["tb_s"] * quest["attention_ms"] * 1e9 == pytest.approx(2 * entries * shape.head_dim * size)
+    assert quest["estimation_ms"] > 0 and snapkv["estimation_ms"] == 0  # made once, outside the timing

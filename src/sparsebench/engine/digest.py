@@ -11,7 +11,20 @@ from sparsebench.source import source_digest
 from sparsebench.spec import CellSpec, MethodSpec
 
 _ENGINE = Path(__file__).parent
-_NUMERIC = ("attention", "compact", "fanout", "generate", "lists", "load", "ops", "prefill", "step", "store")
+_NUMERIC = (
+    "attention",
+    "batch",
+    "chunks",
+    "compact",
+    "fanout",
+    "generate",
+    "lists",
+    "load",
+    "ops",
+    "prefill",
+    "step",
+    "store",
+)
 
 
 def engine_digest() -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -49,6 +49,19 @@ def _groups(rows: Sequence[FanoutRow], device: torch.device) -> list[_Group]:
         )
         for ids in members.values()
     ]
+
+
+def storages(value: Any) -> Iterator[torch.UntypedStorage]:
+    """Storages of all tensors in nested lists, tuples, dicts and dataclasses; views share one."""
+    if isinstance(value, Tensor):
+        yield value.untyped_storage()
+    elif is_dataclass(value) and not isinstance(value, type):
+        yield from storages([getattr(value, field.name) for field in fields(value)])
+    elif isinstance(value, dict):
+        yield from storages(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from storages(part)
 
 
 class FanoutPass:
@@ -102,6 +115,8 @@ class FanoutPass:
                     # No query exists yet, and a fixed method must not read its values: NaN shows one that does.
                     q = k.new_full((len(group.rows), k.shape[0], k.shape[-1]), torch.nan)
                     self.lists[layer].put(group.rows, group.method.select(group.states[layer], q, group.budgets))
+        # what fixed methods prepared has done its work
+        self.rows = [replace(row, states={}) if row.setting.method.fixed else row for row in self.rows]
 
     def attend(self, call: Call) -> Tensor:
         """Attention of one token per row; q [R, H, 1, D], output alike."""
@@ -159,6 +174,12 @@ class FanoutPass:
         """Measured share of prompt KV entries read per step, per row: mean over steps, global layers and KV heads."""
         reads = self._step * len(self._global_layers)
         return (self._read / reads).tolist() if reads else [1.0] * len(self.rows)
+
+    def held_bytes(self) -> int:
+        """Bytes of all that decoding holds: prompts, suffixes, index lists and the methods' state, each tensor once."""
+        held = [self._store.tensors(), self._suffix, [(x.span, x.tokens, x.count) for x in self.lists.values()]]
+        found = {t.data_ptr(): t.nbytes() for t in storages([held, [row.states for row in self.rows]])}
+        return sum(found.values())
 
     def keep(self, rows: Sequence[int]) -> None:
         """Drop the rows that are done; the others go on, renumbered in the order given."""

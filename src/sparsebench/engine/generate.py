@@ -5,18 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from sparsebench.engine.compact import compact
-from sparsebench.engine.fanout import FanoutPass, FanoutRow
+from sparsebench.engine.batch import prefill_batch, start_decoding
 from sparsebench.engine.ops import Ops
-from sparsebench.engine.prefill import PrefillPass, prefill
 from sparsebench.engine.rows import Answer, Job, Question
-from sparsebench.engine.step import Stepper, can_capture
-from sparsebench.engine.store import PromptStore
+from sparsebench.engine.step import Stepper
+from sparsebench.spec import Cache
 
 
 @dataclass
@@ -52,7 +49,7 @@ class Generator:
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         ops: Ops,
-        cache: Literal["shared", "compacted"] = "shared",
+        cache: Cache = "shared",
     ) -> None:
         self._model, self._tokenizer, self._ops, self._cache = model, tokenizer, ops, cache
         self._eos = _eos_ids(model, tokenizer)
@@ -68,45 +65,31 @@ class Generator:
         ``finished(job, place, answer)`` is told of each as soon as it is there, while others still decode.
         """
         began = time.perf_counter()
-        store = PromptStore([len(job.question.ids) - 1 for job in jobs])
-        rows: list[FanoutRow] = []
-        progress: list[_Progress] = []
-        for number, job in enumerate(jobs):
-            methods = list({id(d.method): d.method for d in job.decode}.values())
-            run = PrefillPass(self._ops, store, number, job.prefill, methods, job.question.seed)
-            prefill(self._model, job.question, run)
-            states = {
-                id(method): {layer: run.states[layer][m] for layer in run.states} for m, method in enumerate(methods)
-            }
-            density = run.density
-            for place, setting in enumerate(job.decode):
-                rows.append(FanoutRow(number, setting, states[id(setting.method)]))
-                progress.append(_Progress(number, place, job.question, density, []))
+        stepper, progress = self._begin(jobs)
         self.prefills += len(jobs)
         if self._model.device.type == "cuda":
             torch.cuda.synchronize(self._model.device)  # so that the two phases' seconds are their own
         self.prefill_s += time.perf_counter() - began
         began = time.perf_counter()
-        answers = self._decode(store, rows, progress, [len(job.decode) for job in jobs], finished)
+        answers = self._decode(stepper, progress, finished)
         self.decode_s += time.perf_counter() - began
-        return answers
+        return [[answers[j, place] for place in range(len(job.decode))] for j, job in enumerate(jobs)]
+
+    def _begin(self, jobs: Sequence[Job]) -> tuple[Stepper, list[_Progress]]:
+        # on its own, so that nothing but the stepper holds on to the prompts' cache and the methods' state
+        batch = prefill_batch(self._model, self._ops, jobs)
+        progress = [
+            _Progress(number, place, job.question, density, [])
+            for number, (job, density) in enumerate(zip(jobs, batch.densities, strict=True))
+            for place in range(len(job.decode))
+        ]
+        return start_decoding(self._model, self._ops, batch, self._cache), progress
 
     def _decode(
-        self,
-        store: PromptStore,
-        rows: list[FanoutRow],
-        live: list[_Progress],
-        widths: list[int],
-        finished: Callable[[int, int, Answer], None] | None,
-    ) -> list[list[Answer]]:
+        self, stepper: Stepper, live: list[_Progress], finished: Callable[[int, int, Answer], None] | None
+    ) -> dict[tuple[int, int], Answer]:
+        """Answers by job and place."""
         answers: dict[tuple[int, int], Answer] = {}
-        max_steps = max(p.question.max_new_tok for p in live)
-        graph = can_capture(self._model, max_steps)
-        run = FanoutPass(self._ops, store, rows, max_steps, fixed_size=graph)
-        if self._cache == "compacted":
-            compact(run, store)
-        stepper = Stepper(self._model, run, graph)
-        stepper.start([p.question.ids[-1] for p in live], [len(p.question.ids) - 1 for p in live])
         done = [False] * len(live)
         while not all(done):
             tokens = stepper.step()
@@ -119,7 +102,7 @@ class Generator:
                 reason, text = self._ended(row)
                 if reason is None:
                     continue
-                densities = run.densities() if densities is None else densities
+                densities = stepper.run.densities() if densities is None else densities
                 answer = Answer(text, tuple(row.ids), reason, row.prefill_density, densities[i])
                 answers[row.job, row.place] = answer
                 if finished is not None:
@@ -129,7 +112,7 @@ class Generator:
             if going and stepper.worth_dropping(len(live) - len(going)):
                 live, done = [live[i] for i in going], [False] * len(going)
                 stepper.keep(going)
-        return [[answers[job, place] for place in range(width)] for job, width in enumerate(widths)]
+        return answers
 
     def _ended(self, row: _Progress) -> tuple[str | None, str]:
         """Why the row is done (None: it is not) and its text, cut before a stop string."""

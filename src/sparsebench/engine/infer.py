@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import torch
 
 from sparsebench.engine.digest import engine_digest, row_digest
 from sparsebench.engine.generate import Generator
 from sparsebench.engine.journal import Journal, locked
 from sparsebench.engine.load import load, pick_device, pick_dtype
+from sparsebench.engine.memory import Memory, free_bytes, release
 from sparsebench.engine.ops import load_ops
+from sparsebench.engine.planner import Planner
 from sparsebench.engine.rows import Answer, DecodeSetting, Job, PrefillSetting, Question
 from sparsebench.errors import UserError
 from sparsebench.methods import load_method
@@ -88,21 +91,6 @@ def _jobs(
         yield Job(question, PrefillSetting(prefill, 1 - sparsity), settings), members
 
 
-def _batches(
-    jobs: Iterator[tuple[Job, list[_Row]]], max_rows: int, max_tok: int
-) -> Iterator[list[tuple[Job, list[_Row]]]]:
-    batch: list[tuple[Job, list[_Row]]] = []
-    rows = tokens = 0
-    for job, members in jobs:
-        if batch and (rows + len(members) > max_rows or tokens + len(job.question.ids) > max_tok):
-            yield batch
-            batch, rows, tokens = [], 0, 0
-        batch.append((job, members))
-        rows, tokens = rows + len(members), tokens + len(job.question.ids)
-    if batch:
-        yield batch
-
-
 def _entry(row: _Row, answer: Answer) -> dict[str, Any]:
     return {
         "prompt_tok": row.sample["prompt_tok"],
@@ -121,16 +109,26 @@ def _compute(cell: CellSpec, info: ModelInfo, longest_tok: int, missing: list[_R
     assert isinstance(prefill, PrefillMethod)
     loaded = load(Path(info.folder), cell.dtype, device, info.rope, longest_tok)
     generator = Generator(loaded.model, loaded.tokenizer, load_ops(cell.impl, device), cell.cache)
-    max_tok = max(1, cell.kv_mib * 2**20 // info.kv_bytes_per_tok(loaded.model.dtype.itemsize))
-    began, done = time.perf_counter(), 0
     jobs = _jobs(missing, prefill, {k: m for k, m in decode.items() if isinstance(m, DecodeMethod)})
-    for batch in _batches(jobs, cell.batch_rows, max_tok):
+    free = cell.memory_mib * 2**20 if cell.memory_mib else free_bytes(device)
+    planner = Planner(jobs, Memory.of(loaded.model), free, cell.batch_rows)
+    log.info("%s", planner.describe())
+    began, done = time.perf_counter(), 0
+    for batch in planner:
 
         def keep(job: int, place: int, answer: Answer, batch: list[tuple[Job, list[_Row]]] = batch) -> None:
             row = batch[job][1][place]
             journal.add(row.digest, _entry(row, answer))
 
-        generator.answer([job for job, _ in batch], keep)
+        try:
+            generator.answer([job for job, _ in batch], keep)
+            failed = False
+        except torch.OutOfMemoryError:
+            failed = True  # dealt with below: the exception holds on to the tensors of all frames it went through
+        if failed:
+            release(device)
+            planner.too_large(batch)
+            continue
         done += sum(len(members) for _, members in batch)
         elapsed = time.perf_counter() - began
         left = elapsed / done * (len(missing) - done)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from transformers import (
@@ -21,10 +20,9 @@ from transformers.utils.logging import disable_progress_bar
 from sparsebench.engine.attention import patch
 from sparsebench.errors import UserError
 from sparsebench.models.rope import Rope, settle
+from sparsebench.spec import DType
 
 log = logging.getLogger("sparsebench")
-
-DType = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,15 @@ def pick_dtype(dtype: DType, device: torch.device) -> torch.dtype:
 def pick_device() -> torch.device:
     """The first CUDA device that this job may use, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def check_interface(model: PreTrainedModel, origin: Path) -> None:
+    """``UserError`` unless attention of ``model`` can be replaced."""
+    if not getattr(model, "_supports_attention_backend", False):
+        raise UserError(
+            f"{origin}: architecture {type(model).__name__} does not go through transformers' attention interface, "
+            "so its attention cannot be replaced (allowed: decoder-only families that do, e.g. Llama, Qwen, Gemma)"
+        )
 
 
 def load(
@@ -77,11 +84,7 @@ def load(
         raise UserError(f"{folder}: {error}") from None
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{folder}: transformers cannot load a causal language model from it ({error})") from error
-    if not getattr(model, "_supports_attention_backend", False):
-        raise UserError(
-            f"{folder}: architecture {type(model).__name__} does not go through transformers' attention interface, "
-            "so its attention cannot be replaced (allowed: decoder-only families that do, e.g. Llama, Qwen, Gemma)"
-        )
+    check_interface(model, folder)
     patch(model)
     model.eval().to(device)
     log.info(

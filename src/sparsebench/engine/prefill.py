@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from sparsebench.counting import causal_pairs, prefill_pairs
 from sparsebench.engine.attention import Call
+from sparsebench.engine.chunks import run_prompt
 from sparsebench.engine.ops import Ops
 from sparsebench.engine.rows import PrefillSetting, Question
 from sparsebench.engine.store import PromptStore
@@ -65,8 +66,7 @@ class PrefillPass:
 def prefill(model: PreTrainedModel, question: Question, run: PrefillPass) -> None:
     """Run all prompt tokens but the last one through the model's layers (no logits: none are needed yet).
 
-    The last prompt token is left to the decode phase, so that every generated token is a product of it.
+    The last prompt token is left to the decode phase, so that every generated token is a product of it. A prompt of
+    more than ``chunks.CHUNK_TOK`` tokens runs in chunks outside attention.
     """
-    ids = torch.tensor([question.ids[:-1]], device=model.device)
-    positions = torch.arange(ids.shape[1], device=model.device)[None]
-    model.get_decoder()(input_ids=ids, position_ids=positions, use_cache=False, sparse=run)
+    run_prompt(model, torch.tensor([question.ids[:-1]], device=model.device), run)

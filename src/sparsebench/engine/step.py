@@ -43,7 +43,7 @@ class Stepper:
     """
 
     def __init__(self, model: PreTrainedModel, run: FanoutPass, graph: bool) -> None:
-        self._model, self._run, self._graph_wanted = model, run, graph
+        self._model, self.run, self._graph_wanted = model, run, graph
         self._graph: torch.cuda.CUDAGraph | None = None
         self._warm = False
 
@@ -65,15 +65,15 @@ class Stepper:
                 with torch.cuda.graph(self._graph):
                     self._forward()
             self._graph.replay()
-        self._run.step_done()
+        self.run.step_done()
         tokens: list[int] = self._ids[:, 0].tolist()
         return tokens
 
     def _forward(self) -> None:
-        output = self._model(input_ids=self._ids, position_ids=self._positions, use_cache=False, sparse=self._run)
+        output = self._model(input_ids=self._ids, position_ids=self._positions, use_cache=False, sparse=self.run)
         self._ids.copy_(output.logits[:, -1].float().argmax(-1, keepdim=True))
         self._positions += 1
-        self._run.advance()
+        self.run.advance()
 
     def worth_dropping(self, ended: int) -> bool:
         """Whether to drop ``ended`` rows now: always when eager; a graph is captured anew only to halve the batch."""
@@ -81,7 +81,7 @@ class Stepper:
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with ``rows`` alone."""
-        self._run.keep(rows)
+        self.run.keep(rows)
         index = torch.tensor(list(rows), device=self._ids.device)
         self._ids, self._positions = self._ids[index], self._positions[index]
         self._graph, self._warm = None, False

@@ -55,6 +55,12 @@ class PromptStore:
         """Put other tensors in a layer's place (compaction); the old ones are freed."""
         self._layers[layer] = (k, v)
 
-    def nbytes(self) -> int:
-        """Bytes of keys and values held."""
-        return sum(t.numel() * t.element_size() for pair in self._layers.values() for t in pair)
+    def alias(self) -> PromptStore:
+        """A store of the same tensors; replacing a layer of one leaves the other as it is."""
+        other = PromptStore(self.lengths)
+        other._layers = dict(self._layers)
+        return other
+
+    def tensors(self) -> list[Tensor]:
+        """All keys and values held."""
+        return [t for pair in self._layers.values() for t in pair]

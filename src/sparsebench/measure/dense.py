@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -16,20 +17,26 @@ BACKENDS = {
     "flash": SDPBackend.FLASH_ATTENTION,
     "efficient": SDPBackend.EFFICIENT_ATTENTION,
 }
+CHOSEN_BY_TORCH = "sdpa"
+
+
+def backends(device: torch.device) -> list[str]:
+    """Those worth trying on ``device``: a CPU has no choice."""
+    return list(BACKENDS) if device.type == "cuda" else [CHOSEN_BY_TORCH]
 
 
 def dense(backend: str, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
     """Causal attention of q [B, H, T, D] over k, v [B, G, S, D] by one backend of torch; T = S, or T = 1."""
-    with sdpa_kernel(BACKENDS[backend]):
+    with nullcontext() if backend == CHOSEN_BY_TORCH else sdpa_kernel(BACKENDS[backend]):
         return F.scaled_dot_product_attention(
             q, k, v, is_causal=q.shape[2] > 1, scale=scale, enable_gqa=q.shape[1] != k.shape[1]
         )
 
 
-def fastest_dense(run: Callable[[str], Timing]) -> tuple[str, Timing]:
+def fastest_dense(run: Callable[[str], Timing], device: torch.device) -> tuple[str, Timing]:
     """The backend with the least median; those that refuse these shapes are left out."""
     found: dict[str, Timing] = {}
-    for backend in BACKENDS:
+    for backend in backends(device):
         try:
             found[backend] = run(backend)
         except RuntimeError as error:
