@@ -47,7 +47,7 @@ def scores_table(
         for task, level in TASKS.items():
             for length in LENGTHS:
                 dense = rng.random(n) < level
-                rows += _rows(model, task, length, dense, "dense", 0.0, "dense", 0.0)
+                rows += answered(model, task, length, dense, "dense", 0.0, "dense", 0.0)
                 for phase, methods in KEPT.items():
                     for method, kept in methods.items():
                         for sparsity, share in zip(SPARSITIES, kept, strict=True):
@@ -57,11 +57,11 @@ def scores_table(
                                 if phase == "prefill"
                                 else ("dense", 0.0, method, sparsity)
                             )
-                            rows += _rows(model, task, length, right, *place)
+                            rows += answered(model, task, length, right, *place)
                 if combine:
                     for sparsity in (0.8, 0.95):
                         right = dense & (rng.random(n) < 0.9)
-                        rows += _rows(model, task, length, right, "vertical_slash", 0.8, "quest", sparsity)
+                        rows += answered(model, task, length, right, "vertical_slash", 0.8, "quest", sparsity)
     return pa.Table.from_pylist(rows, schema=SCORES)
 
 
@@ -113,7 +113,7 @@ def accuracy_of(scores: pa.Table) -> pa.Table:
     return accuracy_table(scores, pricing_of(scores))
 
 
-def _rows(
+def answered(
     model: str,
     task: str,
     length: int,
@@ -150,4 +150,4 @@ def _rows(
 
 def frontier_of(accuracy: pa.Table) -> pa.Table:
     """The frontier table, every model with samples of its own."""
-    return frontier_table(accuracy, {}, draws=500)
+    return frontier_table(accuracy, {}, resamples=500)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 from scipy import stats
@@ -13,9 +11,7 @@ from sparsebench.stats.intervals import (
     mean_interval,
     mean_of_intervals,
 )
-
-FULL = bool(os.environ.get("SPARSEBENCH_FULL_SIMULATIONS"))
-ROUNDS = 20_000 if FULL else 1_500
+from tests.stats.simulations import ROUNDS
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 1), (1, 1), (0, 20), (20, 20), (7, 20), (81, 263)])

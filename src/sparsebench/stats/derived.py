@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
-from sparsebench.config import Analysis
 from sparsebench.errors import unknown
 from sparsebench.spec import MethodSpecs
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from sparsebench.config import Analysis
 
 # Table -> the tables that it is made from. Its module is the one of that name beside this file.
 INPUTS: dict[str, tuple[str, ...]] = {
     "accuracy": ("scores", "models"),
     "effects": ("accuracy",),
     "tolerance": ("accuracy",),
+    "depth": ("scores", "accuracy"),
     "frontier": ("accuracy", "models"),
+    "iso_cost": ("accuracy", "models"),
+    "scaling": ("accuracy", "models"),
+    "scaling_points": ("accuracy", "models"),
+    "adaptivity": ("accuracy",),
 }
 
 
@@ -35,29 +45,23 @@ def module_of(name: str) -> Path:
 def derive(name: str, tables: Mapping[str, pa.Table], analysis: Analysis, methods: MethodSpecs) -> pa.Table:
     """Make one table from those that :func:`inputs_of` names.
 
+    The function ``NAME_table`` of the table's module is given what its parameters name: tables, the keys of
+    ``analysis``, ``pricing`` and ``tokenizers``.
+
     Parameters
     ----------
     methods
         The config's methods, for what their estimates cost.
     """
     from sparsebench.cost.models import tokenizers_of
+    from sparsebench.cost.pricing import Pricing
 
-    if name == "accuracy":
-        from sparsebench.cost.pricing import Pricing
-        from sparsebench.stats.accuracy import accuracy_table
-
-        pricing = Pricing.of(tables["models"], methods, analysis.flop_per_byte)
-        return accuracy_table(tables["scores"], pricing, analysis.resamples)
-    if name == "effects":
-        from sparsebench.stats.effects import effects_table
-
-        return effects_table(tables["accuracy"], analysis.permutations)
-    if name == "tolerance":
-        from sparsebench.stats.tolerance import tolerance_table
-
-        return tolerance_table(tables["accuracy"], analysis.share)
-    if name == "frontier":
-        from sparsebench.stats.frontier import frontier_table
-
-        return frontier_table(tables["accuracy"], tokenizers_of(tables["models"]), analysis.resamples)
-    raise unknown("table", name, INPUTS)
+    make = getattr(import_module(f"sparsebench.stats.{name}"), f"{name}_table")
+    wanted = signature(make).parameters
+    given: dict[str, Any] = {**tables, **analysis.model_dump()}
+    if "pricing" in wanted:
+        given["pricing"] = Pricing.of(tables["models"], methods, analysis.flop_per_byte)
+    if "tokenizers" in wanted:
+        given["tokenizers"] = tokenizers_of(tables["models"])
+    table: pa.Table = make(**{key: given[key] for key in wanted})
+    return table

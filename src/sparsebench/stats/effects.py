@@ -16,6 +16,7 @@ from sparsebench.stats.pairing import Scored
 from sparsebench.tables import EFFECTS
 
 PERMUTATIONS = 9999
+DRAWN_AT_ONCE = 1000  # bounds memory
 SAME = 1e-12  # differences of scores below this are rounding
 Array = npt.NDArray[np.float64]
 
@@ -25,7 +26,8 @@ def permutation_p(gaps: Sequence[Array], permutations: int = PERMUTATIONS, seed:
 
     Pairs without a difference carry nothing: a sign does not change them. Where all others are equally large, as with
     right-or-wrong scores, the test is the exact sign (McNemar) test. Else it is exact up to ``permutations`` patterns
-    of signs, and drawn beyond: p is then no smaller than 2 / (``permutations`` + 1).
+    of signs, and drawn beyond, the same patterns for all lines with as many differences: p is then no smaller than
+    1 / (``permutations`` + 1) (Phipson and Smyth 2010, doi:10.2202/1544-6115.1585).
 
     Parameters
     ----------
@@ -40,19 +42,31 @@ def permutation_p(gaps: Sequence[Array], permutations: int = PERMUTATIONS, seed:
             found[i] = stats.binomtest(int((d > 0).sum()), len(d)).pvalue
         elif len(d):
             uneven.setdefault(len(d), []).append(i)
-    for rows in uneven.values():
+    for n, rows in uneven.items():
         d = np.stack([changed[i] for i in rows])
-        found[rows] = stats.permutation_test(
-            (d,),
-            lambda x, axis: np.mean(x, axis=axis),
-            permutation_type="samples",
-            vectorized=True,
-            n_resamples=permutations,
-            axis=-1,
-            batch=max(1, 2_000_000 // d.size),  # bounds memory at about 16 MB
-            rng=np.random.default_rng(seed),
-        ).pvalue
+        found[rows] = _exact_p(d) if 2.0**n <= permutations else _drawn_p(d, permutations, seed)
     return found
+
+
+def _exact_p(d: Array) -> Array:
+    return stats.permutation_test(
+        (d,),
+        lambda x, axis: np.mean(x, axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=np.inf,
+        axis=-1,
+    ).pvalue
+
+
+def _drawn_p(d: Array, permutations: int, seed: int) -> Array:
+    rng = np.random.default_rng(seed)
+    least = np.abs(d.sum(-1)) - SAME * np.abs(d).sum(-1)
+    as_large = np.zeros(len(d))
+    for size in np.diff([*range(0, permutations, DRAWN_AT_ONCE), permutations]):
+        signs = rng.choice(np.array([-1.0, 1.0]), size=(size, d.shape[1]))
+        as_large += (np.abs(d @ signs.T) >= least[:, None]).sum(-1)
+    return (as_large + 1) / (permutations + 1)
 
 
 def holm(p: npt.ArrayLike) -> Array:

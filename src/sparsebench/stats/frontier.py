@@ -45,7 +45,7 @@ def pareto_members(cost: Array, accuracy: Array) -> npt.NDArray[np.bool_]:
     return members
 
 
-def frontier_table(accuracy: pa.Table, tokenizers: Mapping[str, str], draws: int = RESAMPLES) -> pa.Table:
+def frontier_table(accuracy: pa.Table, tokenizers: Mapping[str, str], resamples: int = RESAMPLES) -> pa.Table:
     """Average over tasks and mark the Pareto set, per length and phase (from schema ``ACCURACY``).
 
     - Tasks averaged are those with signal for at least one model at that length: the same for all models, so that sizes
@@ -61,8 +61,7 @@ def frontier_table(accuracy: pa.Table, tokenizers: Mapping[str, str], draws: int
     tokenizers
         Label of the model whose samples each model answers.
     """
-    frame = pl.DataFrame(pl.from_arrow(accuracy))
-    known = frame.filter(pl.col("task").is_in(pl.col("task").filter("signal").implode()).over("length_tok"))
+    known = tasks_with_signal(pl.DataFrame(pl.from_arrow(accuracy)))
     parts: list[pl.DataFrame] = []
     for _, group in known.group_by("length_tok", maintain_order=True):
         dense = group.filter(pl.col("phase") == DENSE)
@@ -71,10 +70,16 @@ def frontier_table(accuracy: pa.Table, tokenizers: Mapping[str, str], draws: int
             if sparse.height:
                 beside = dense.filter(pl.col("model").is_in(sparse["model"].unique().implode()))
                 lines = pl.concat([beside, sparse]).with_columns(phase=pl.lit(phase))
-                parts.append(_frontier(lines, tokenizers, draws))
+                parts.append(_frontier(lines, tokenizers, resamples))
     if not parts:
         return FRONTIER.empty_table()
     return pl.concat(parts).sort(["model", "length_tok", *NAMED]).select(FRONTIER.names).to_arrow().cast(FRONTIER)
+
+
+def tasks_with_signal(accuracy: pl.DataFrame) -> pl.DataFrame:
+    """Lines of the tasks that have signal, at that length, for at least one model."""
+    known = accuracy.filter("signal").select("task", "length_tok").unique()
+    return accuracy.join(known, on=["task", "length_tok"], how="semi", maintain_order="left")
 
 
 def over_tasks(lines: pl.DataFrame) -> pl.DataFrame:

@@ -37,6 +37,26 @@ def resampled_means(rows: Sequence[Mapping[str, Any]], tokenizers: Mapping[str, 
     return total / count
 
 
+def resampled_cells(rows: Sequence[Mapping[str, Any]], tokenizers: Mapping[str, str], draws: int) -> Array:
+    """Means of cells with samples drawn with replacement, [draws, rows]; cells of one prompt set share each draw.
+
+    Parameters
+    ----------
+    rows
+        Each with ``model``, ``task``, ``length_tok``, and ``samples`` and ``scores`` as lists.
+    """
+    found: dict[tuple[str, str, int], list[int]] = {}
+    for i, row in enumerate(rows):
+        place = (tokenizers.get(row["model"], row["model"]), row["task"], row["length_tok"])
+        found.setdefault(place, []).append(i)
+    rng, means = np.random.default_rng(0), np.empty((draws, len(rows)))
+    for place in sorted(found):
+        at = found[place]
+        scores, known = aligned([(rows[i]["samples"], rows[i]["scores"]) for i in at])
+        means[:, at] = drawn_means(scores, known, rng, draws)
+    return means
+
+
 def aligned(columns: Sequence[tuple[Sequence[int], Sequence[float]]]) -> tuple[Array, Array]:
     """Scores as a matrix [samples, columns], and which of them are known (1) or missing (0)."""
     every = np.unique(np.concatenate([np.asarray(samples) for samples, _ in columns]))

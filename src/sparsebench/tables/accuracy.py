@@ -72,6 +72,7 @@ DEPTH = pa.schema(
     [
         *PLACE,
         *CONFIGURATION,
+        field("signal", BOOL, "the dense score's interval lies clearly above chance"),
         field("decile", INT, "tenth of the prompt that holds a piece of evidence: 0 the first, 9 the last"),
         field(
             "n",

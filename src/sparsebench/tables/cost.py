@@ -79,8 +79,8 @@ ISO_COST = pa.schema(
         field("paired", BOOL, "both answered the same samples: models of one tokenizer"),
         field("difference", FLOAT, "mean over tasks of a minus b"),
         *interval("difference", "difference"),
-        field("p", FLOAT, "two-sided p of the difference: permutation of signs if paired, of samples if not"),
-        field("p_holm", FLOAT, "p adjusted by Holm over the lines of this kind"),
+        maybe("p", FLOAT, "paired permutation test over all tasks, two-sided; not made where unpaired"),
+        maybe("p_holm", FLOAT, "p adjusted by Holm over the lines of this kind"),
         field("winner", TEXT, "a, b, or undecided: the interval holds 0"),
     ]
 )
