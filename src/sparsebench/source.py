@@ -44,6 +44,15 @@ def source_files(*roots: Path, without: Path | None = None) -> list[Path]:
     return sorted(seen)
 
 
+def bytes_digest(*files: Path) -> str:
+    """Digest of the bytes of files that are no code: templates, measurements."""
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{path.name}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def source_digest(*roots: Path, without: Path | None = None) -> str:
     """Digest of the bytes of :func:`source_files`; moving the checkout does not change it."""
     digest = hashlib.sha256()

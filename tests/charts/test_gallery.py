@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import gzip
 import re
 from pathlib import Path
 
@@ -7,23 +9,21 @@ import polars as pl
 import pytest
 import vl_convert
 
-from sparsebench.charts.data import Tables
+from sparsebench.charts.data import Nothing, Tables, load_tables, schema_of, table_names
+from sparsebench.charts.gallery.speedup_vs_accuracy import paired
+from sparsebench.charts.packed import vegalite_version
 from sparsebench.charts.palette import looks
-from sparsebench.charts.registry import chart_names, load_chart
-from sparsebench.charts.render import render_chart, vegalite_version
+from sparsebench.charts.registry import chart_constant, chart_names, load_chart
+from sparsebench.charts.render import render_chart
 from sparsebench.errors import UserError
 from sparsebench.tables import write_table
-from tests.stats.synthetic import accuracy_of, frontier_of, scores_table
-
-
-def tables_of(scores: pl.DataFrame) -> Tables:
-    accuracy = accuracy_of(scores.to_arrow())
-    return Tables(pl.DataFrame(pl.from_arrow(accuracy)), pl.DataFrame(pl.from_arrow(frontier_of(accuracy))))
+from tests.charts.made import frame, line, tables_of
+from tests.stats.synthetic import scores_table
 
 
 @pytest.fixture(scope="module")
 def scores() -> pl.DataFrame:
-    return pl.DataFrame(pl.from_arrow(scores_table(20)))
+    return pl.DataFrame(pl.from_arrow(scores_table(20, models=("tiny-135m", "big-450m"))))
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +31,33 @@ def tables(scores: pl.DataFrame) -> Tables:
     return tables_of(scores)
 
 
+@pytest.fixture(scope="module")
+def silent(scores: pl.DataFrame) -> Tables:
+    dense = (pl.col("prefill") == "dense") & (pl.col("decode") == "dense")
+    return tables_of(scores.filter(dense & (pl.col("task") == "vt")))
+
+
+@pytest.fixture(scope="module")
+def few(scores: pl.DataFrame) -> Tables:
+    one = (pl.col("sample") == 0) & (pl.col("model") == "tiny-135m")
+    return tables_of(scores.filter((pl.col("prefill") == "dense") & pl.col("decode_sparsity").is_in([0.0, 0.9]) & one))
+
+
+@pytest.fixture(scope="module")
+def some(scores: pl.DataFrame) -> Tables:
+    return tables_of(scores.filter((pl.col("task") != "niah_prose") | (pl.col("length_tok") == 1024)))
+
+
 def svg(name: str, tables: Tables) -> str:
     return vl_convert.vegalite_to_svg(load_chart(name).build(tables).to_dict(), vl_version=vegalite_version())
 
 
 def test_gallery_holds_the_charts_of_the_report() -> None:
-    assert {"accuracy_vs_sparsity", "pareto", "gap_to_oracle", "density_check", "tolerance", "kept_by_length"} <= set(
-        chart_names()
+    asked = (
+        "pareto size_frontier accuracy_vs_sparsity tolerance kept_by_length iso_cost scaling prefill_patterns "
+        "adaptivity gap_to_oracle latency speedup_vs_accuracy depth kv_handling density_check"
     )
+    assert set(chart_names()) >= set(asked.split())
 
 
 @pytest.mark.parametrize("name", chart_names())
@@ -46,12 +65,14 @@ def test_chart_states_what_it_is(name: str) -> None:
     module = load_chart(name)
     assert name == module.NAME
     assert module.TITLE
+    assert set(module.NEEDS) <= set(table_names())
     assert re.search(r"\bn\b|[Nn]umbers? of", module.CAPTION), "a caption says where n is told"
+    assert chart_constant(name, "CAPTION") == module.CAPTION
 
 
 @pytest.mark.parametrize("name", chart_names())
 def test_method_has_one_colour_in_every_chart(name: str, tables: Tables) -> None:
-    table = looks(tables.accuracy["method"])
+    table = looks(tables.methods)
     text = str(load_chart(name).build(tables).to_dict())
     scales = re.findall(r"'color': \{'field': 'method'.*?'domain': \[(.*?)\], 'range': \[(.*?)\]", text)
     for domain, colours in scales:
@@ -68,18 +89,25 @@ def test_every_panel_draws_marks(name: str, tables: Tables) -> None:
 
 
 @pytest.mark.parametrize("name", chart_names())
-def test_nothing_to_show_is_said(name: str, scores: pl.DataFrame) -> None:
-    dense = (pl.col("prefill") == "dense") & (pl.col("decode") == "dense")
-    drawn = svg(name, tables_of(scores.filter(dense & (pl.col("task") == "vt"))))
-    assert re.search(r">No [^<]*\.<", drawn)
+def test_chart_reads_no_table_but_those_it_names(name: str, tables: Tables) -> None:
+    blank = {n: getattr(tables, n).clear() for n in ("accuracy", "frontier")}
+    made = load_chart(name).build(Tables(**blank | {n: getattr(tables, n) for n in load_chart(name).NEEDS}))
+    assert not isinstance(made, Nothing)
+    assert made.to_dict()["datasets"]
 
 
 @pytest.mark.parametrize("name", chart_names())
-def test_one_phase_one_sparsity_one_sample(name: str, scores: pl.DataFrame) -> None:
-    few = scores.filter(
-        (pl.col("prefill") == "dense") & pl.col("decode_sparsity").is_in([0.0, 0.9]) & (pl.col("sample") == 0)
-    )
-    assert "<svg" in svg(name, tables_of(few))
+def test_nothing_to_show_is_said(name: str, silent: Tables) -> None:
+    made = load_chart(name).build(silent)
+    assert isinstance(made, Nothing)
+    assert re.fullmatch(r"No .*\.", made.reason)
+
+
+@pytest.mark.parametrize("name", chart_names())
+def test_one_phase_one_sparsity_one_sample(name: str, few: Tables) -> None:
+    made = load_chart(name).build(few)
+    if not isinstance(made, Nothing):
+        assert "<svg" in vl_convert.vegalite_to_svg(made.to_dict(), vl_version=vegalite_version())
 
 
 def test_dense_is_black_and_controls_are_dashed() -> None:
@@ -97,16 +125,68 @@ def test_axis_is_even_in_the_logarithm_of_the_budget(tables: Tables) -> None:
     assert axis[1] == "format(1 - datum.value, '.3~f')"
 
 
-def test_render_writes_three_files_that_need_no_network(tables: Tables, tmp_path: Path) -> None:
-    from sparsebench.tables import ACCURACY, FRONTIER
+@pytest.fixture
+def folder(tables: Tables, tmp_path: Path) -> Path:
+    for name in ("accuracy", "frontier"):
+        write_table(getattr(tables, name).to_arrow().cast(schema_of(name)), tmp_path / "tables" / f"{name}.arrow")
+    return tmp_path / "tables"
 
-    write_table(tables.accuracy.to_arrow().cast(ACCURACY), tmp_path / "tables" / "accuracy.arrow")
-    write_table(tables.frontier.to_arrow().cast(FRONTIER), tmp_path / "tables" / "frontier.arrow")
-    render_chart("pareto", tmp_path / "tables", tmp_path / "charts" / "pareto.html")
+
+def test_render_writes_three_files_that_need_no_network(folder: Path, tmp_path: Path) -> None:
+    render_chart("pareto", folder, tmp_path / "charts" / "pareto.html")
     made = sorted(p.name for p in (tmp_path / "charts").iterdir())
     assert made == ["pareto.html", "pareto.png", "pareto.svg"]
     page = (tmp_path / "charts" / "pareto.html").read_text()
     assert not re.search(r"<(script|link)[^>]+(src|href)=\"http", page)
+    packed = dict(re.findall(r'data-kind="(\w+)" data-place="\w*">([^<]+)<', page))
+    assert b'"$schema"' in gzip.decompress(base64.b64decode(packed["chart"]))
+    assert b"window.vegaEmbed" in gzip.decompress(base64.b64decode(packed["code"]))
+    assert len(page) < 2**19, "the library is compressed"
+
+
+def test_chart_without_its_table_says_so_in_all_three_files(folder: Path, tmp_path: Path) -> None:
+    render_chart("iso_cost", folder, tmp_path / "iso_cost.html")
+    reason = "No two models of different size met at equal cost"
+    assert reason in (tmp_path / "iso_cost.html").read_text()
+    assert reason in (tmp_path / "iso_cost.svg").read_text()
+    assert (tmp_path / "iso_cost.png").stat().st_size > 1000
+
+
+def test_measurements_of_elsewhere_follow_the_own_ones(folder: Path, tables: Tables, tmp_path: Path) -> None:
+    write_table(tables.measurements.head(2).to_arrow().cast(schema_of("measurements")), folder / "measurements.arrow")
+    tables.measurements.tail(3).write_csv(tmp_path / "h200.csv")
+    both = load_tables(folder, [tmp_path / "h200.csv"]).measurements
+    assert both.equals(pl.concat([tables.measurements.head(2), tables.measurements.tail(3)]))
+    (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(UserError, match=r"bad\.csv: not a table of measurements"):
+        load_tables(folder, [tmp_path / "bad.csv"])
+
+
+def test_committed_measurements_are_readable(folder: Path) -> None:
+    files = sorted((Path(__file__).parents[2] / "resources" / "measurements").glob("*.csv"))
+    assert load_tables(folder, files).measurements.height > 50
+
+
+def test_speed_and_accuracy_meet_at_the_same_model_and_length_where_they_can(tables: Tables) -> None:
+    timed = [
+        line(
+            "measurements",
+            kind="generation",
+            device="d",
+            model=model,
+            phase="decode",
+            method="quest",
+            length_tok=length,
+            sparsity=0.9,
+            speedup=2.0,
+        )
+        for model, length in (("tiny-135m", 1024), ("other", 131072))
+    ]
+    exact = paired(tables.frontier, frame("measurements", timed))
+    assert exact.select("timed_model", "timed_tok", "length_tok").rows() == [("tiny-135m", 1024, 1024)]
+    far = paired(tables.frontier, frame("measurements", timed[1:]))
+    far = far.filter(pl.col("model") == "tiny-135m")
+    assert far.select("timed_model", "timed_tok", "length_tok").rows() == [("other", 131072, 2048)]
 
 
 def test_unknown_chart_suggests_the_nearest(tmp_path: Path) -> None:
@@ -117,7 +197,6 @@ def test_unknown_chart_suggests_the_nearest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "words"), [("accuracy_vs_sparsity", "not run"), ("gap_to_oracle", "not run, or no signal")]
 )
-def test_panel_of_a_task_that_was_not_run_says_so(name: str, words: str, scores: pl.DataFrame, tables: Tables) -> None:
-    some = scores.filter((pl.col("task") != "niah_prose") | (pl.col("length_tok") == 1024))
-    assert svg(name, tables_of(some)).count(f">{words}<") == 3 - (name == "gap_to_oracle")  # one per phase drawn
+def test_panel_of_a_task_that_was_not_run_says_so(name: str, words: str, some: Tables, tables: Tables) -> None:
+    assert svg(name, some).count(f">{words}<") == 2 * (3 - (name == "gap_to_oracle"))  # one per model and phase drawn
     assert f">{words}<" not in svg(name, tables)

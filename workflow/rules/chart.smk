@@ -4,13 +4,13 @@ localrules:
 
 rule draw_chart:
     input:
-        expand("results/tables/{table}.arrow", table=TABLES),
+        lambda w: tables_of(w.chart),
     output:
         html=report(
             "results/charts/{chart}.html",
             caption="../report/chart.rst",
             category="Charts",
-            labels={"chart": "{chart}"},
+            labels=lambda w: {"chart": chart_constant(w.chart, "TITLE")},
         ),
         svg="results/charts/{chart}.svg",
         png="results/charts/{chart}.png",
@@ -24,7 +24,9 @@ rule draw_chart:
     resources:
         mem_mb=2000,
     params:
-        caption=lambda w: caption_of(w.chart),
+        caption=lambda w: chart_constant(w.chart, "CAPTION"),
         source=lambda w: source_digest(chart_file(w.chart)),
+        pages=bytes_digest(PACKAGE / "charts" / "page.html", *MEASURED),
     shell:
-        "sparsebench chart {wildcards.chart} --tables results/tables --output {output.html} 2>&1 | tee {log}"
+        "sparsebench chart {wildcards.chart} --tables results/tables"
+        ' --measured "$SPARSEBENCH_SOURCE"/resources/measurements/*.csv --output {output.html} 2>&1 | tee {log}'

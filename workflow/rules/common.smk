@@ -1,13 +1,14 @@
-import ast
 import os
+from pathlib import Path
 from shlex import quote
 
 from snakemake.exceptions import WorkflowError
 
-from sparsebench.charts.registry import chart_file, chart_names
+from sparsebench.charts.registry import chart_constant, chart_file, chart_names
 from sparsebench.config import LABEL, parse_config
 from sparsebench.errors import UserError
 from sparsebench.grid import Grid, Key
+from sparsebench.source import PACKAGE, bytes_digest
 from sparsebench.stats.derived import INPUTS
 from sparsebench.tasks.registry import load_task, task_digest
 
@@ -21,6 +22,8 @@ os.environ.update(SPARSEBENCH_SOURCE=workflow.basedir)
 
 CHARTS = chart_names()
 TABLES = ["predictions", "scores", "models", *INPUTS]
+# Measurements of devices that ship with the project.
+MEASURED = sorted(Path(workflow.basedir, "resources", "measurements").glob("*.csv"))
 CONFIG_JSON = GRID.config.model_dump_json(by_alias=True, exclude_none=True)
 
 # Said once: jobs on a cluster read this file again.
@@ -63,9 +66,10 @@ def cell_tables(kind):
     ]
 
 
-def caption_of(chart):
-    """What a chart's module says of it, read without importing any drawing."""
-    for node in ast.parse(chart_file(chart).read_text()).body:
-        if isinstance(node, ast.Assign) and node.targets[0].id == "CAPTION":
-            return ast.literal_eval(node.value)
-    raise WorkflowError(f"{chart_file(chart)} states no CAPTION")
+def tables_of(chart):
+    """The tables of this run that a chart reads."""
+    return [
+        f"results/tables/{table}.arrow"
+        for table in chart_constant(chart, "NEEDS")
+        if table in TABLES
+    ]

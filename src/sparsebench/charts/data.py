@@ -1,29 +1,138 @@
-"""What charts and the report are made from."""
+"""What charts and the report are made from, and what a chart says when there is nothing to draw."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from sparsebench.errors import UserError
 
 if TYPE_CHECKING:
     import polars as pl
+    import pyarrow as pa
+
+    from sparsebench.methods.base import Axes
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """What a chart gives instead of a drawing: why there is none, as a sentence."""
+
+    reason: str
+
+
+def schema_of(name: str) -> pa.Schema:
+    """The schema of the table ``name``."""
+    if name == "measurements":
+        from sparsebench.measure.schema import MEASUREMENTS
+
+        return MEASUREMENTS
+    from sparsebench import tables
+
+    return getattr(tables, name.upper())
+
+
+def _empty(name: str) -> pl.DataFrame:
+    import polars as pl
+
+    return pl.DataFrame(pl.from_arrow(schema_of(name).empty_table()))
 
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables ``accuracy`` (schema ``ACCURACY``) and ``frontier`` (schema ``FRONTIER``)."""
+    """The tables of a run, by name, each with the schema of that name; one that was not made is empty.
+
+    ``config`` is the resolved config of the run, from the metadata of ``accuracy``; empty where it is not recorded.
+    """
 
     accuracy: pl.DataFrame
     frontier: pl.DataFrame
+    models: pl.DataFrame = field(default_factory=lambda: _empty("models"))
+    effects: pl.DataFrame = field(default_factory=lambda: _empty("effects"))
+    tolerance: pl.DataFrame = field(default_factory=lambda: _empty("tolerance"))
+    depth: pl.DataFrame = field(default_factory=lambda: _empty("depth"))
+    iso_cost: pl.DataFrame = field(default_factory=lambda: _empty("iso_cost"))
+    scaling: pl.DataFrame = field(default_factory=lambda: _empty("scaling"))
+    scaling_points: pl.DataFrame = field(default_factory=lambda: _empty("scaling_points"))
+    adaptivity: pl.DataFrame = field(default_factory=lambda: _empty("adaptivity"))
+    measurements: pl.DataFrame = field(default_factory=lambda: _empty("measurements"))
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def methods(self) -> list[str]:
+        """All methods of the study, which decide who looks like what in every chart."""
+        return self.accuracy["method"].unique().to_list()
 
 
-def load_tables(folder: Path) -> Tables:
-    """Read ``accuracy.arrow`` and ``frontier.arrow`` from a folder; ``UserError`` if one is missing or damaged."""
+def table_names() -> list[str]:
+    """Names of the tables that a run may leave for charts and the report."""
+    return [f.name for f in fields(Tables) if f.name != "config"]
+
+
+def load_tables(folder: Path, measured: Sequence[Path] = ()) -> Tables:
+    """Read the tables of a run.
+
+    Parameters
+    ----------
+    folder
+        Has ``accuracy.arrow`` and ``frontier.arrow``, and any of the others.
+    measured
+        CSV files of measurements made elsewhere, each with the columns of ``measurements``; they follow the run's own.
+
+    Raises
+    ------
+    UserError
+        If one of the two is missing, or any table is damaged.
+    """
     import polars as pl
 
-    from sparsebench.tables import ACCURACY, FRONTIER, read_table
+    from sparsebench.tables import read_table
 
-    accuracy = read_table(folder / "accuracy.arrow", ACCURACY)
-    frontier = read_table(folder / "frontier.arrow", FRONTIER)
-    return Tables(pl.DataFrame(pl.from_arrow(accuracy)), pl.DataFrame(pl.from_arrow(frontier)))
+    found: dict[str, Any] = {}
+    for name in table_names():
+        path = folder / f"{name}.arrow"
+        if name in ("accuracy", "frontier") or path.exists():
+            table = read_table(path, schema_of(name))
+            found[name] = pl.DataFrame(pl.from_arrow(table))
+            if name == "accuracy":
+                found["config"] = json.loads((table.schema.metadata or {}).get(b"config", b"{}"))
+    parts = [found["measurements"]] if "measurements" in found else []
+    parts += [_read_measured(path) for path in measured]
+    if parts:
+        found["measurements"] = pl.concat(parts)
+    return Tables(**found)
+
+
+def _read_measured(path: Path) -> pl.DataFrame:
+    import polars as pl
+
+    kinds = _empty("measurements").schema
+    try:
+        frame = pl.read_csv(path, infer_schema_length=None)
+        return frame.select(pl.col(name).cast(kind) for name, kind in kinds.items())
+    except (OSError, pl.exceptions.PolarsError) as error:
+        allowed = ", ".join(kinds)
+        raise UserError(f"{path}: not a table of measurements ({error}); allowed: columns {allowed}") from None
+
+
+def method_axes(tables: Tables) -> dict[tuple[str, str], Axes]:
+    """The four axes of each method of the run, by phase and label.
+
+    Labels are those of the config that the tables carry; where they carry none, labels that are names of methods.
+    """
+    from sparsebench.config import parse_config
+    from sparsebench.methods import load_method, method_classes
+    from sparsebench.names import PHASES, method_spec
+
+    if not tables.config:
+        return {key: cls.axes for key, cls in method_classes().items()}
+    config = parse_config(tables.config)
+    return {
+        (phase, label): load_method(method_spec(config, phase, label), phase).axes
+        for phase in PHASES
+        for label in getattr(config, phase)
+        if label != "dense"
+    }

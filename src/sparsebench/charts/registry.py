@@ -14,10 +14,14 @@ GALLERY = Path(__file__).parent / "gallery"
 
 
 class ChartModule(Protocol):
-    """What a file in ``gallery`` offers; ``build`` returns an Altair chart."""
+    """What a file in ``gallery`` offers.
+
+    ``NEEDS`` names the tables that it reads. ``build`` returns an Altair chart, or ``Nothing`` with the reason.
+    """
 
     NAME: str
     TITLE: str
+    NEEDS: tuple[str, ...]
     CAPTION: str
 
     def build(self, tables: Tables) -> Any: ...
@@ -40,9 +44,9 @@ def load_chart(name: str) -> ChartModule:
     return cast(ChartModule, import_module(f"sparsebench.charts.gallery.{chart_file(name).stem}"))
 
 
-def chart_caption(name: str) -> str:
-    """Caption of the chart ``name``, read without importing it."""
+def chart_constant(name: str, constant: str) -> Any:
+    """``TITLE``, ``NEEDS`` or ``CAPTION`` of the chart ``name``, read without importing any drawing."""
     for node in ast.parse(chart_file(name).read_text()).body:
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "CAPTION" for t in node.targets):
-            return str(ast.literal_eval(node.value))
-    raise UserError(f"{chart_file(name)}: states no CAPTION; allowed: a module that describes its chart")
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == constant for t in node.targets):
+            return ast.literal_eval(node.value)
+    raise UserError(f"{chart_file(name)}: states no {constant}; allowed: a module that describes its chart")

@@ -2,51 +2,66 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
+from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import altair
+import jinja2
 import vl_convert
+from markupsafe import Markup
 
-from sparsebench.charts.data import load_tables
-from sparsebench.charts.registry import load_chart
+from sparsebench.charts.data import Nothing, load_tables
+from sparsebench.charts.packed import library, packed_chart, vegalite_version
+from sparsebench.charts.registry import ChartModule, load_chart
+from sparsebench.charts.style import FONT, notice
 
 log = logging.getLogger("sparsebench")
 
 
-def render_chart(name: str, tables_dir: Path, output: Path) -> None:
+def render_chart(name: str, tables_dir: Path, output: Path, measured: Sequence[Path] = ()) -> None:
     """Draw the chart ``name`` from the tables in a folder.
 
     Parameters
     ----------
     name
         As in :func:`sparsebench.charts.registry.chart_names`.
-    tables_dir
-        Folder with ``accuracy.arrow`` and ``frontier.arrow``.
+    tables_dir, measured
+        As in :func:`sparsebench.charts.data.load_tables`.
     output
-        Where the interactive page goes (``.html``, needs no network); ``.svg`` and ``.png`` are written beside it.
+        Where the interactive page goes (``.html``, needs no network); ``.svg`` and ``.png`` are written beside it. A
+        chart that has nothing to show says why in all three.
 
     Raises
     ------
     UserError
         If there is no such chart, or a table is missing or damaged.
     """
-    chart: Any = load_chart(name).build(load_tables(tables_dir))
+    module = load_chart(name)
+    made: Any = module.build(load_tables(tables_dir, measured))
+    chart = notice(made.reason) if isinstance(made, Nothing) else made
     svg = vl_convert.vegalite_to_svg(chart.to_dict(), vl_version=vegalite_version())
-    page = io.StringIO()
-    chart.save(page, format="html", inline=True)
     _write(output.with_suffix(".svg"), svg.encode())
     _write(output.with_suffix(".png"), vl_convert.svg_to_png(svg, scale=2))
-    _write(output, page.getvalue().encode())
-    log.info("chart %s: %s (.svg and .png beside it)", name, output)
+    _write(output, _page(module, made).encode())
+    said = f"nothing to show: {made.reason}" if isinstance(made, Nothing) else "(.svg and .png beside it)"
+    log.info("chart %s: %s %s", name, output, said)
 
 
-def vegalite_version() -> str:
-    """The Vega-Lite version that charts are written in, as vl-convert names it: ``6.1``."""
-    return ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+def _page(module: ChartModule, made: Any) -> str:
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    template = environment.from_string(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
+    empty = isinstance(made, Nothing)
+    return template.render(
+        title=module.TITLE,
+        caption=module.CAPTION,
+        font=Markup(FONT),
+        reason=made.reason if empty else "",
+        library=library(),
+        spec="" if empty else packed_chart(made.to_dict(), "chart"),
+    )
 
 
 def _write(target: Path, content: bytes) -> None:

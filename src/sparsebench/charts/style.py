@@ -1,4 +1,4 @@
-"""Encodings and layout that charts share."""
+"""The look of every chart, axes that charts share, and how blocks of panels stand together."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ import altair as alt
 import polars as pl
 import polars.selectors as cs
 
-from sparsebench.charts.palette import Look, looks
+from sparsebench.charts.palette import looks
 from sparsebench.stats.configuration import DENSE
 
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
-PAGE_WIDTH = 1060  # room for panels at laptop width, beside the vertical axis
+PAGE_WIDTH = 1000  # room for panels at laptop width, beside the vertical axis
+PHASE_WORDS = {
+    "prefill": "sparse prefill, dense decode",
+    "decode": "dense prefill, sparse decode",
+    "both": "sparse in both",
+}
 
 
 def config() -> dict[str, Any]:
@@ -32,44 +37,6 @@ def config() -> dict[str, Any]:
     }
 
 
-def method_look(every: Iterable[str], shown: Iterable[str]) -> dict[str, Any]:
-    """Colour, dash and shape encodings with one merged legend.
-
-    Parameters
-    ----------
-    every
-        All methods of the study, which decide who looks like what.
-    shown
-        Those in the whole chart, all blocks together: scales with different domains would be merged by name and colours
-        would no longer belong to methods.
-    """
-    table = looks(every)
-    domain = [name for name in table if name in set(shown)]
-    chosen: list[Look] = [table[name] for name in domain]
-    legend = alt.Legend(title="method (click to pick, shift-click for more)", orient="top", columns=6, titleLimit=400)
-    kind, field = alt.Scale, "method:N"
-    return {
-        "color": alt.Color(field, scale=kind(domain=domain, range=[x.colour for x in chosen]), legend=legend),
-        "strokeDash": alt.StrokeDash(
-            field, scale=kind(domain=domain, range=[list(x.dash) for x in chosen]), legend=legend
-        ),
-        "shape": alt.Shape(field, scale=kind(domain=domain, range=[x.shape for x in chosen]), legend=legend),
-    }
-
-
-def picker() -> tuple[Any, Callable[[Any], Any]]:
-    """Opacity that fades what is not picked in the legend, and what makes a chart's first layer own the selection.
-
-    Altair credits a selection inside facets to the first layer, so that layer must own it, have a name, and encode
-    colour.
-    """
-    picked = alt.selection_point(fields=["method"], bind="legend", name="picked")
-    return (
-        alt.condition(picked, alt.value(1.0), alt.value(0.12)),
-        lambda first: first.properties(name="first").add_params(picked),
-    )
-
-
 def sparsity_axis(sparsities: Iterable[float]) -> alt.X:
     """Sparsity on a scale even in the logarithm of the budget, so that 0.9 and 0.95 are as far apart as 0 and 0.5."""
     budgets = sorted({round(1 - s, 6) for s in sparsities})
@@ -82,19 +49,33 @@ def sparsity_axis(sparsities: Iterable[float]) -> alt.X:
     )
 
 
-def share_axis(field: str, title: str) -> alt.Y:
-    """A vertical axis from 0 to 100 %."""
-    return alt.Y(field, title=title, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%", tickCount=5))
-
-
 def with_budget(lines: pl.DataFrame) -> pl.DataFrame:
     """Add ``budget``, the place on the sparsity axis: a little apart per method, so that intervals do not overlap."""
+    return apart(lines.with_columns(budget=1 - pl.col("sparsity")), "budget", 0.24)
+
+
+def length_axis(lengths: Iterable[int], column: str = "length_tok") -> alt.X:
+    """Prompt length, even in its logarithm, with a mark at each length that was run."""
+    values = sorted(set(lengths))
+    return alt.X(
+        f"{column}:Q",
+        title="prompt length, tokens",
+        scale=alt.Scale(type="log", domain=[values[0] / 1.2, values[-1] * 1.2], nice=False),
+        axis=alt.Axis(
+            values=values,
+            labelExpr="datum.value % 1024 ? format(datum.value, ',') : datum.value / 1024 + 'K'",
+            grid=False,
+        ),
+    )
+
+
+def apart(lines: pl.DataFrame, column: str, spread: float) -> pl.DataFrame:
+    """Move ``column``, a place on a logarithmic axis, a little apart per method."""
     sparse = [name for name in looks(lines["method"]) if name != DENSE]
-    order = {name: i for i, name in enumerate(sparse)}
-    middle, step = (len(order) - 1) / 2, 0.24 / max(len(order), 4)
-    shifts = {name: i - middle for name, i in order.items()}
+    middle, step = (len(sparse) - 1) / 2, spread / max(len(sparse), 4)
+    shifts = {name: middle - i for i, name in enumerate(sparse)}
     place = pl.col("method").replace_strict(shifts, default=0.0, return_dtype=pl.Float64)
-    return lines.with_columns(budget=(1 - pl.col("sparsity")) * (-step * place).exp())
+    return lines.with_columns((pl.col(column) * (step * place).exp()).alias(column))
 
 
 def with_gaps(lines: pl.DataFrame, row: str) -> pl.DataFrame:
@@ -110,9 +91,12 @@ def gap_note(text: str, width: int, height: int) -> Any:
     return note.mark_text(text=text, color="#777", fontSize=12).encode(x=alt.value(width / 2), y=alt.value(height / 2))
 
 
-def drawn(lines: pl.DataFrame, *columns: str) -> pl.DataFrame:
-    """Only the columns that a chart reads, with five decimals: a chart carries its data, and a page many charts."""
-    return lines.select(columns).with_columns(cs.float().round(5))
+def drawn(lines: pl.DataFrame, columns: str = "") -> pl.DataFrame:
+    """Only the ``columns`` that a chart reads (names between spaces; default all), with five decimals.
+
+    A chart carries its data, and a page many charts.
+    """
+    return lines.select(columns.split() or lines.columns).with_columns(cs.float().round(5))
 
 
 def length_label(column: str = "length_tok") -> pl.Expr:
@@ -120,20 +104,31 @@ def length_label(column: str = "length_tok") -> pl.Expr:
     return pl.col(column).map_elements(lambda n: f"{n:,} tokens", return_dtype=pl.String)
 
 
+def short_length(column: str = "length_tok") -> pl.Expr:
+    """``8192`` as ``8K``; other numbers as they are."""
+    return pl.col(column).map_elements(
+        lambda n: f"{n // 1024}K" if n >= 1024 and n % 1024 == 0 else str(n), return_dtype=pl.String
+    )
+
+
+def lengths_of(lines: pl.DataFrame, column: str = "length") -> list[str]:
+    """The labels in ``column`` by ascending length."""
+    return lines.sort("length_tok")[column].unique(maintain_order=True).to_list()
+
+
 def panel_width(columns: int, least: int = 150, most: int = 500) -> int:
     """Width in pixels of each of ``columns`` panels side by side."""
     return int(min(most, max(least, PAGE_WIDTH / max(columns, 1) - 20)))
 
 
-def notice(text: str) -> Any:
-    """What stands in place of a chart that has nothing to show, so that no panel is silently empty."""
-    frame = pl.DataFrame({"text": [text]})
-    return (
-        alt.Chart(frame)
-        .mark_text(fontSize=14, color="#555", lineBreak="\n", align="left")
-        .encode(text="text:N", x=alt.value(10), y=alt.value(30))
-        .properties(width=700, height=60)
-    )
+def blocks(lines: pl.DataFrame, draw: Callable[[str, str, pl.DataFrame], Any]) -> list[Any]:
+    """``draw(model, phase, lines)`` for each model and phase that has lines, prefill before decode."""
+    return [
+        draw(model, phase, part)
+        for model in lines["model"].unique().sort()
+        for phase in PHASE_WORDS
+        if (part := lines.filter((pl.col("model") == model) & (pl.col("phase") == phase))).height
+    ]
 
 
 def stacked(charts: Sequence[Any]) -> Any:
@@ -147,11 +142,18 @@ def stacked(charts: Sequence[Any]) -> Any:
     return whole.configure(**config())
 
 
+def notice(text: str) -> Any:
+    """What stands in place of a chart that has nothing to show, so that no panel is silently empty."""
+    frame = pl.DataFrame({"text": [text]})
+    return (
+        alt.Chart(frame)
+        .mark_text(fontSize=14, color="#555", lineBreak="\n", align="left")
+        .encode(text="text:N", x=alt.value(10), y=alt.value(30))
+        .properties(width=PAGE_WIDTH, height=60)
+        .configure(**config())
+    )
+
+
 def phase_title(model: str, phase: str) -> str:
     """Headline of the panels of one model and phase."""
-    what = {
-        "prefill": "sparse prefill, dense decode",
-        "decode": "dense prefill, sparse decode",
-        "both": "sparse in both",
-    }
-    return f"{model} · {what[phase]}"
+    return f"{model} · {PHASE_WORDS[phase]}"

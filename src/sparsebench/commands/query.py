@@ -11,6 +11,8 @@ from sparsebench.commands.arguments import Commands, command
 if TYPE_CHECKING:
     import polars as pl
 
+    from sparsebench.charts.data import Tables
+
 
 def add(commands: Commands) -> None:
     """Declare the subcommand of this module."""
@@ -21,15 +23,7 @@ def add(commands: Commands) -> None:
 
     sub = command(questions, "best", "the cheapest configuration that keeps a share, or the best within a cost", _best)
     sub.add_argument("--keep", type=float, metavar="SHARE", help="share of dense accuracy to keep")
-    sub.add_argument("--accuracy", type=float, metavar="SHARE", help="least accuracy")
-    sub.add_argument("--cost", type=float, metavar="SHARE", help="highest cost of the whole model relative to dense")
-    sub.add_argument("--attention", type=float, metavar="SHARE", help="highest share of attention")
-    sub.add_argument(
-        "--latency", type=float, metavar="MS", help="longest measured time: of a prefill, or per generated token"
-    )
-    sub.add_argument(
-        "--measurements", type=Path, metavar="FILE", help="for --latency; default: measurements.arrow of --tables"
-    )
+    sub.add_argument("--cost", type=float, metavar="SHARE", help="highest attention cost relative to dense")
     _which(sub)
 
     sub = command(
@@ -43,9 +37,6 @@ def add(commands: Commands) -> None:
     sub = command(
         questions, "effects", "every configuration against dense: difference, effect size, adjusted p", _effects
     )
-    _which(sub)
-
-    sub = command(questions, "equal-cost", "who wins where two configurations cost the same", _equal_cost)
     _which(sub)
 
     sub = command(questions, "compare", "two configurations, sample by sample", _compare)
@@ -63,13 +54,10 @@ def _which(sub: argparse.ArgumentParser) -> None:
     )
 
 
-def _read(given: argparse.Namespace, name: str) -> pl.DataFrame:
-    import polars as pl
+def _tables(given: argparse.Namespace) -> Tables:
+    from sparsebench.charts.data import load_tables
 
-    from sparsebench.tables import read_table
-    from sparsebench.tables.page import schema_of
-
-    return pl.DataFrame(pl.from_arrow(read_table(given.tables / f"{name}.arrow", schema_of(name))))
+    return load_tables(given.tables)
 
 
 def _asked(frame: pl.DataFrame, given: argparse.Namespace) -> pl.DataFrame:
@@ -90,32 +78,16 @@ def _asked(frame: pl.DataFrame, given: argparse.Namespace) -> pl.DataFrame:
 
 
 def _best(given: argparse.Namespace) -> None:
-    from sparsebench.stats.query import best, fastest
+    from sparsebench.stats.query import best
 
-    frontier = _asked(_read(given, "frontier"), given)
-    if given.latency is not None:
-        found, columns = fastest(frontier, _timings(given), given.keep, given.latency), _FASTEST
+    found = best(_asked(_tables(given).frontier, given), given.keep, given.cost)
+    if found.is_empty():
+        print("No configuration meets the bounds.")
+    elif given.keep is None:
+        print(_text(found, _BEST))
     else:
-        found, columns = best(frontier, given.keep, given.cost, given.attention, given.accuracy), _BEST
-    print("No configuration meets the bounds." if found.is_empty() else _text(found, columns))
-    if "sure" in columns and not found.is_empty():
-        print("sure: whether the lower ends of the 95 % intervals meet the bounds on accuracy too")
-
-
-def _timings(given: argparse.Namespace) -> pl.DataFrame:
-    import polars as pl
-
-    from sparsebench.errors import UserError
-    from sparsebench.measure.schema import MEASUREMENTS
-    from sparsebench.tables import read_table
-
-    path = given.measurements or given.tables / "measurements.arrow"
-    if not path.is_file():
-        raise UserError(
-            f"{path}: no measurements; make them with `sparsebench measure generation`, or name a file with "
-            "--measurements"
-        )
-    return pl.DataFrame(pl.from_arrow(read_table(path, MEASUREMENTS)))
+        print(_text(found, [*_BEST, "sure"]))
+        print("sure: whether the lower end of the 95 % interval keeps that share too")
 
 
 def _tolerance(given: argparse.Namespace) -> None:
@@ -123,45 +95,44 @@ def _tolerance(given: argparse.Namespace) -> None:
 
     from sparsebench.stats.tolerance import tolerance_table
 
-    accuracy = _asked(_read(given, "accuracy"), given)
+    accuracy = _asked(_tables(given).accuracy, given)
     table = pl.DataFrame(pl.from_arrow(tolerance_table(accuracy.to_arrow(), given.keep)))
     print("No task has signal." if table.is_empty() else _text(table, _TOLERANCE))
     print(f"tolerance: keeps {given.keep:.0%} of dense by the lower end of the 95 % interval; by_mean: by the mean")
 
 
 def _effects(given: argparse.Namespace) -> None:
-    table = _read(given, "effects")
-    print("Nothing to compare with dense." if table.is_empty() else _text(_asked(table, given), _EFFECTS))
-    print("lost, won: share of samples; p_holm: adjusted over all of a model's lines with signal, controls left out")
-
-
-def _equal_cost(given: argparse.Namespace) -> None:
     import polars as pl
 
-    table = _read(given, "iso_cost")
-    if given.model is not None:
-        table = table.filter((pl.col("model_a") == given.model) | (pl.col("model_b") == given.model))
-    for option, column in (("length", "length_tok"), ("phase", "phase")):
-        value = getattr(given, option)
-        table = table if value is None else table.filter(pl.col(column) == value)
-    names = (pl.format("{}/{}@{}", f"model_{side}", f"method_{side}", f"sparsity_{side}").alias(side) for side in "ab")
-    print("No two configurations at equal cost." if table.is_empty() else _text(table.with_columns(names), _DUEL))
-    print("difference: accuracy of a minus b, mean over tasks, with its 95 % interval; undecided: it holds 0")
+    from sparsebench.stats.effects import effects_table
+
+    # Holm's family is all of a model, so p is adjusted before lines are left out.
+    table = pl.DataFrame(pl.from_arrow(effects_table(_tables(given).accuracy.to_arrow())))
+    print("Nothing to compare with dense." if table.is_empty() else _text(_asked(table, given), _EFFECTS))
+    print("lost, won: share of samples; p_holm: adjusted over all of a model's lines with signal, controls left out")
 
 
 def _compare(given: argparse.Namespace) -> None:
     from sparsebench.stats.query import compare
 
-    table = compare(_asked(_read(given, "accuracy"), given), given.a, given.b)
+    table = compare(_asked(_tables(given).accuracy, given), given.a, given.b)
     print(_text(table, table.columns))
     print(f"a: {given.a}, b: {given.b}; difference: a minus b, paired, with its 95 % interval")
 
 
-_NAMED = ["model", "length_tok", "phase", "method", "sparsity"]
-_SCORE = ["accuracy", "kept", "kept_low", "kept_high", "n"]
-_BEST = [*_NAMED, "cost_share", "attention_share", *_SCORE, "sure"]
-_FASTEST = [*_NAMED, "device", "time_ms", "speedup", *_SCORE]
-_DUEL = ["kind", "length_tok", "phase", "a", "b", "difference", "difference_low", "difference_high", "p_holm", "winner"]
+_BEST = [
+    "model",
+    "length_tok",
+    "phase",
+    "method",
+    "sparsity",
+    "attention_share",
+    "accuracy",
+    "kept",
+    "kept_low",
+    "kept_high",
+    "n",
+]
 _TOLERANCE = ["model", "length_tok", "phase", "method", "task", "tolerance", "by_mean", "n", "worst"]
 _EFFECTS = ["model", "length_tok", "task", "phase", "method", "sparsity", "n_pairs", "difference", "difference_low"]
 _EFFECTS += ["difference_high", "lost", "won", "effect_size", "p", "p_holm"]

@@ -54,12 +54,25 @@ def add(commands: Commands) -> None:
     sub = command(commands, "chart", "draw one chart from the tables", _chart)
     sub.add_argument("name", help="chart to draw")
     sub.add_argument("--tables", type=Path, required=True, metavar="FOLDER")
+    _measured(sub)
     output(sub, "chart (.html; .svg and .png are written beside it)")
 
     sub = command(commands, "overview", "write the report's first page", _overview)
     sub.add_argument("--tables", type=Path, required=True, metavar="FOLDER")
     sub.add_argument("--config", required=True, metavar="JSON", help="resolved config")
+    _measured(sub)
     output(sub, "page (.html)")
+
+
+def _measured(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--measured",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="FILE.CSV",
+        help="measurements made elsewhere, to show too",
+    )
 
 
 def _collect(given: argparse.Namespace) -> None:
@@ -110,10 +123,10 @@ def _chart(given: argparse.Namespace) -> None:
 
     if given.name not in chart_names():
         raise unknown("chart", given.name, chart_names())
-    render_chart(given.name, given.tables, given.output)
+    render_chart(given.name, given.tables, given.output, given.measured)
 
 
 def _overview(given: argparse.Namespace) -> None:
     from sparsebench.report.overview import write_overview
 
-    write_overview(given.tables, given.config, given.output)
+    write_overview(given.tables, given.config, given.output, given.measured)

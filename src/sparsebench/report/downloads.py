@@ -1,4 +1,4 @@
-"""The tables as links that carry their own bytes."""
+"""The tables as links that carry their own bytes, as far as they fit."""
 
 from __future__ import annotations
 
@@ -10,36 +10,35 @@ from pathlib import Path
 import polars as pl
 import pyarrow.feather as feather
 
-# Larger tables would make the page slow to open; they are named instead.
-EMBED_MIB = 8
-
 
 @dataclass(frozen=True)
 class Download:
-    """One table: a file name and what it holds, with the bytes as a data URI unless it is too large."""
+    """One table: a file name and what it holds, with the bytes as a data URI unless there was no room."""
 
     name: str
     size_kib: float
     uri: str | None
 
 
-def downloads(folder: Path) -> list[Download]:
+def downloads(folder: Path, room: int) -> list[Download]:
     """Arrow and compressed CSV forms of every table in ``folder``, by name; CSV leaves out columns that hold lists.
 
-    Compressed, because Snakemake's report shows a page as a data URI, which Chromium leaves blank above 2 MiB.
+    Parameters
+    ----------
+    room
+        Bytes that all data URIs together may take: the smallest files come first, the others are named without bytes.
     """
-    found: list[Download] = []
+    found: dict[str, tuple[str, bytes]] = {}
     for path in sorted(folder.glob("*.arrow")):
-        name = path.stem
-        found.append(_download(path.name, path.read_bytes(), "application/vnd.apache.arrow.file"))
+        found[path.name] = ("application/vnd.apache.arrow.file", path.read_bytes())
         frame = pl.DataFrame(pl.from_arrow(feather.read_table(str(path), memory_map=False)))
         flat = frame.select(c for c, kind in frame.schema.items() if not isinstance(kind, pl.List))
-        packed = gzip.compress(flat.write_csv().encode(), mtime=0)
-        found.append(_download(f"{name}.csv.gz", packed, "application/gzip"))
-    return found
-
-
-def _download(name: str, content: bytes, kind: str) -> Download:
-    small = len(content) <= EMBED_MIB * 2**20
-    uri = f"data:{kind};base64,{base64.b64encode(content).decode()}" if small else None
-    return Download(name, len(content) / 1024, uri)
+        found[f"{path.stem}.csv.gz"] = ("application/gzip", gzip.compress(flat.write_csv().encode(), mtime=0))
+    links: dict[str, str] = {}
+    for name, (kind, content) in sorted(found.items(), key=lambda item: len(item[1][1])):
+        uri = f"data:{kind};base64,{base64.b64encode(content).decode()}"
+        if len(uri) > room:
+            break
+        room -= len(uri)
+        links[name] = uri
+    return [Download(name, len(content) / 1024, links.get(name)) for name, (_, content) in sorted(found.items())]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from functools import cache
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,31 +16,40 @@ import pyarrow as pa
 import yaml
 from markupsafe import Markup
 
-from sparsebench.charts.data import Tables, load_tables
+from sparsebench.charts.data import Nothing, Tables, load_tables
+from sparsebench.charts.packed import library, packed, packed_chart
 from sparsebench.charts.registry import chart_names, load_chart
-from sparsebench.charts.render import vegalite_version
 from sparsebench.config import parse_config
+from sparsebench.grid import Grid
 from sparsebench.report.downloads import downloads
-from sparsebench.report.findings import doubts, findings, numbered
 from sparsebench.report.phrases import bounds, plural, share
+from sparsebench.report.rows import Numbered, cited, shown
+from sparsebench.report.sentences import duels, effects, fits, growth, kept, speed
+from sparsebench.report.sentences.doubts import doubts
+from sparsebench.report.sentences.groups import findings
 from sparsebench.report.taxonomy import methods_run
 from sparsebench.stats.configuration import DENSE
 
 log = logging.getLogger("sparsebench")
 
-# Beyond this the table by task is for the download alone: a browser would take seconds to lay it out.
-SHOWN_ROWS = 3000
+# Snakemake's report shows a page as a base64 data URI, which Chromium leaves blank above 2 MiB.
+PAGE_BYTES = 2 * 2**20 * 3 // 4 - 2**16
 # Charts in the order of the questions that they answer; those not named here follow by name.
-FIRST_CHARTS = ("pareto", "accuracy_vs_sparsity", "tolerance", "kept_by_length", "gap_to_oracle")
+FIRST_CHARTS = (
+    "pareto size_frontier iso_cost accuracy_vs_sparsity tolerance kept_by_length adaptivity prefill_patterns "
+    "kv_handling speedup_vs_accuracy latency gap_to_oracle"
+)
+HEADLINES = (kept, duels, growth, effects, fits, speed)
 
 
-def write_overview(tables_dir: Path, config_json: str, output: Path) -> None:
+def write_overview(tables_dir: Path, config_json: str, output: Path, measured: Sequence[Path] = ()) -> None:
     """Write the page from the tables of a run.
 
     Parameters
     ----------
-    tables_dir
-        Folder with ``accuracy.arrow`` and ``frontier.arrow``; every ``.arrow`` file in it is offered for download.
+    tables_dir, measured
+        As in :func:`sparsebench.charts.data.load_tables`; every ``.arrow`` file in the folder is offered for download
+        as far as the page has room.
     config_json
         The resolved config.
     output
@@ -51,8 +60,10 @@ def write_overview(tables_dir: Path, config_json: str, output: Path) -> None:
     UserError
         If a table is missing or damaged, or the config has mistakes.
     """
-    tables = load_tables(tables_dir)
-    page = _template().render(**_content(tables, tables_dir, config_json))
+    content = _content(load_tables(tables_dir, measured), tables_dir, config_json)
+    template = _template()
+    bare = len(template.render(**content, downloads=downloads(tables_dir, 0)).encode())
+    page = template.render(**content, downloads=downloads(tables_dir, PAGE_BYTES - bare))
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
     try:
@@ -60,7 +71,9 @@ def write_overview(tables_dir: Path, config_json: str, output: Path) -> None:
         partial.replace(output)
     finally:
         partial.unlink(missing_ok=True)
-    log.info("overview: %s (%.1f MiB)", output, output.stat().st_size / 2**20)
+    if bare > PAGE_BYTES:
+        log.warning("overview: %s is too large for Chromium inside Snakemake's report; open it by itself", output)
+    log.info("overview: %s (%.2f MiB)", output, output.stat().st_size / 2**20)
 
 
 def _template() -> jinja2.Template:
@@ -74,22 +87,29 @@ def _template() -> jinja2.Template:
 
 
 def _content(tables: Tables, folder: Path, config_json: str) -> dict[str, Any]:
-    config = json.loads(config_json)
-    rows = numbered(tables.accuracy, "a")
+    given = json.loads(config_json)
+    config = parse_config(given)
+    rows = Numbered.of(tables)
+    said: dict[str, Any] = {
+        "headlines": [(module.TITLE, found) for module in HEADLINES if (found := list(module.sentences(rows)))],
+        "findings": findings(rows.frontier),
+        "doubts": doubts(rows.accuracy, Grid(config).dropped),
+    }
+    texts = [*said["doubts"], *(s for _, group in said["headlines"] for s in group)]
+    texts += [s for group in said["findings"] for s in group.sentences]
+    drawn, empty = _charts(tables)
+    results = shown(rows, cited(map(str, texts)))
     metadata = pa.ipc.open_file(str(folder / "accuracy.arrow")).schema.metadata or {}
-    return {
+    return said | {
         "run": _run(tables.accuracy),
-        "findings": findings(tables.frontier),
-        "doubts": doubts(tables.accuracy),
-        "charts": _charts(tables),
-        "library": Markup(_library()),
-        "dense": [row for row in rows if row["phase"] == DENSE],
-        "frontier": numbered(tables.frontier, "f"),
-        "accuracy": rows if len(rows) <= SHOWN_ROWS else None,
-        "accuracy_rows": len(rows),
-        "methods": methods_run(parse_config(config)),
-        "downloads": downloads(folder),
-        "config": yaml.safe_dump(config, sort_keys=False, default_flow_style=None, width=100),
+        "charts": drawn,
+        "empty_charts": empty,
+        "library": library() if drawn else "",
+        "dense": [row for row in rows.accuracy if row["phase"] == DENSE],
+        "results": results,
+        "packed": [packed("table", table.html, f"table-{table.name}") for table in results],
+        "methods": methods_run(config),
+        "config": yaml.safe_dump(given, sort_keys=False, default_flow_style=None, width=100),
         "versions": json.loads(metadata.get(b"versions", b"{}")),
         "devices": metadata.get(b"devices", b"").decode() or "not recorded",
         "style": Markup(files(__package__).joinpath("overview.css").read_text(encoding="utf-8")),
@@ -110,22 +130,18 @@ def _run(accuracy: pl.DataFrame) -> dict[str, Any]:
     }
 
 
-def _charts(tables: Tables) -> list[dict[str, Any]]:
+def _charts(tables: Tables) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Charts to draw, and those with nothing to show, with the reason."""
     names = chart_names()
-    ordered = [n for n in FIRST_CHARTS if n in names] + [n for n in names if n not in FIRST_CHARTS]
-    found = []
+    first = [n for n in FIRST_CHARTS.split() if n in names]
+    ordered = first + [n for n in names if n not in first]
+    drawn, empty = [], []
     for name in ordered:
         module = load_chart(name)
-        # Inside a script element `<` must not appear, whatever a label holds.
-        spec = json.dumps(module.build(tables).to_dict()).replace("<", "\\u003c")
-        found.append({"name": name, "title": module.TITLE, "caption": module.CAPTION, "spec": Markup(spec)})
-    return found
-
-
-@cache
-def _library() -> str:
-    """Vega, Vega-Lite and Vega-Embed, of the Vega-Lite version that the charts are written in."""
-    import vl_convert
-
-    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=vegalite_version())
-    return bundle.replace("</script", "<\\/script")
+        made = module.build(tables)
+        about = {"name": name, "title": module.TITLE, "caption": module.CAPTION}
+        if isinstance(made, Nothing):
+            empty.append(about | {"reason": made.reason})
+        else:
+            drawn.append(about | {"spec": packed_chart(made.to_dict(), f"draw-{name}")})
+    return drawn, empty

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from sparsebench.report.rows import Row
 from sparsebench.stats.configuration import DENSE
 
-Row = Mapping[str, Any]
+PHASES = {"prefill": "Sparse prefill", "decode": "Sparse decode", "both": "Sparse prefill and decode"}
+# A method bears a sparsity when it keeps this share of dense.
+TOLERATED = 0.95
 
 
 def share(value: float | None) -> str:
@@ -37,6 +39,16 @@ def accuracy(row: Row) -> Markup:
     return linked(f"{row['accuracy']:.2f} {bounds(row['accuracy_low'], row['accuracy_high'])}", row)
 
 
+def task_kept(row: Row) -> Markup:
+    """Share of dense kept on one task, with its interval and n."""
+    return Markup("{}, n = {}").format(kept(row), f"{row['n']:,}")
+
+
+def difference(row: Row) -> Markup:
+    """A paired difference with its interval."""
+    return linked(f"{row['difference']:+.2f} {bounds(row['difference_low'], row['difference_high'])}", row)
+
+
 def name(row: Row, sparsity: bool = False) -> Markup:
     """A configuration's name, in bold."""
     at = f" at {row['sparsity']:g}" if sparsity and row["method"] != DENSE else ""
@@ -49,6 +61,6 @@ def listed(parts: Sequence[Markup | str]) -> Markup:
     return safe[0] if len(safe) == 1 else Markup(", ").join(safe[:-1]) + " and " + safe[-1]
 
 
-def plural(count: int, noun: str) -> str:
-    """``1 task``, ``2 tasks``."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+def plural(count: int, noun: str, several: str = "") -> str:
+    """``1 task``, ``2 tasks``; ``several`` is the plural where it is not made with an s."""
+    return f"{count:,} {noun if count == 1 else several or noun + 's'}"

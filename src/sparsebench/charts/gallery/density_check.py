@@ -7,15 +7,14 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from sparsebench.charts.data import Tables
+from sparsebench.charts.curves import Measure, Methods, method_curves, rows_and_columns, tip
+from sparsebench.charts.data import Nothing, Tables
 from sparsebench.charts.style import (
+    blocks,
     drawn,
     length_label,
-    method_look,
-    notice,
     panel_width,
     phase_title,
-    picker,
     sparsity_axis,
     stacked,
     with_budget,
@@ -23,6 +22,7 @@ from sparsebench.charts.style import (
 
 NAME = "density_check"
 TITLE = "Budget asked for and spent"
+NEEDS = ("accuracy",)
 CAPTION = (
     "Measured density over target density (one minus sparsity): the share of causal query-key pairs computed in "
     "prefill, of prompt KV entries read per step in decode, in the sparse layers. At 1 a method spends just what "
@@ -31,27 +31,12 @@ CAPTION = (
     "samples are in the tooltips."
 )
 
-COLUMNS = (
-    "method",
-    "sparsity",
-    "length",
-    "length_tok",
-    "budget",
-    "target",
-    "measured",
-    "lowest",
-    "highest",
-    "ratio",
-    "ratio_low",
-    "ratio_high",
-    "tasks",
-    "n",
-)
+COLUMNS = "method sparsity length length_tok budget target measured lowest highest ratio ratio_low ratio_high tasks n"
+RATIO = Measure("ratio", "measured / target")
 
 
 def build(tables: Tables) -> Any:
     """One row of panels, by length, per model and phase."""
-    every = tables.accuracy["method"].unique().to_list()
     known = (
         tables.accuracy.filter(pl.col("phase").is_in(["prefill", "decode"]))
         .group_by("model", "phase", "length_tok", "method", "sparsity")
@@ -63,47 +48,35 @@ def build(tables: Tables) -> Any:
             n=pl.col("n").sum(),
         )
         .with_columns(target=1 - pl.col("sparsity"), length=length_label())
-        .with_columns(ratio=pl.col("measured") / pl.col("target"))
-        .with_columns(ratio_low=pl.col("lowest") / pl.col("target"), ratio_high=pl.col("highest") / pl.col("target"))
+        .with_columns(
+            ratio=pl.col("measured") / pl.col("target"),
+            ratio_low=pl.col("lowest") / pl.col("target"),
+            ratio_high=pl.col("highest") / pl.col("target"),
+        )
         .sort("model", "length_tok", "method", "sparsity")
     )
-    shown = known["method"].unique().to_list()
-    parts = [
-        _panels(model, phase, lines, every, shown)
-        for model in known["model"].unique().sort()
-        for phase in ("prefill", "decode")
-        if (lines := known.filter((pl.col("model") == model) & (pl.col("phase") == phase))).height
-    ]
-    return stacked(parts or [notice("No sparse configuration has been scored yet.")])
+    if known.is_empty():
+        return Nothing("No sparse configuration has been scored yet.")
+    methods = Methods(tables.methods, known["method"].unique().to_list())
+    return stacked(blocks(known, lambda model, phase, lines: _panels(phase_title(model, phase), lines, methods)))
 
 
-def _panels(model: str, phase: str, lines: pl.DataFrame, every: list[str], shown: list[str]) -> Any:
+def _panels(title: str, lines: pl.DataFrame, methods: Methods) -> Any:
     frame = with_budget(lines)
-    lengths = frame.sort("length_tok")["length"].unique(maintain_order=True).to_list()
-    look = method_look(every, shown)
-    opacity, pick = picker()
-    most = max(1.5, float(frame["ratio_high"].max()) * 1.05)  # type: ignore[arg-type]
-    scale = alt.Scale(domain=[0, most])
-    y = alt.Y("ratio:Q", title="measured / target", scale=scale, axis=alt.Axis(tickCount=5))
-    low, high = alt.Y("ratio_low:Q", title="measured / target", scale=scale), alt.Y2("ratio_high:Q")
-    flat = {"color": look["color"], "opacity": opacity}
+    y = RATIO.spanning(frame, 0, 1.5)
     tips = [
-        "method:N",
-        "sparsity:Q",
-        "length_tok:Q",
-        alt.Tooltip("target:Q", format=".3f", title="target density"),
-        alt.Tooltip("measured:Q", format=".4f", title="measured density"),
-        alt.Tooltip("lowest:Q", format=".4f", title="lowest task"),
-        alt.Tooltip("highest:Q", format=".4f", title="highest task"),
-        alt.Tooltip("tasks:Q"),
-        alt.Tooltip("n:Q", title="n"),
+        tip("method:N"),
+        tip("sparsity"),
+        tip("length_tok"),
+        tip("target", "target density", ".3f"),
+        tip("measured", "measured density", ".4f"),
+        tip("lowest", "lowest task", ".4f"),
+        tip("highest", "highest task", ".4f"),
+        tip("tasks"),
+        tip("n"),
     ]
-    base = alt.Chart().encode(sparsity_axis(frame["sparsity"]))
-    layers = alt.layer(
-        pick(base.mark_rule().encode(y=low, y2=high, **flat, tooltip=tips)),
-        alt.Chart().mark_rule(color="#777").encode(y=alt.datum(1, scale=scale)),
-        base.mark_line(strokeWidth=1.4).encode(y=y, strokeDash=look["strokeDash"], **flat),
-        base.mark_point(filled=True, size=55).encode(y=y, shape=look["shape"], **flat, tooltip=tips),
-        data=drawn(frame, *COLUMNS),
-    ).properties(width=panel_width(len(lengths)), height=170)
-    return layers.facet(column=alt.Column("length:N", sort=lengths, title=None), title=phase_title(model, phase))
+    one = alt.Chart().mark_rule(color="#777").encode(y=alt.datum(1, scale=y.scale))
+    layers = method_curves(sparsity_axis(frame["sparsity"]), y, methods, tips, under=lambda _: [one])
+    width = panel_width(frame["length"].n_unique())
+    panel = alt.layer(*layers, data=drawn(frame, COLUMNS)).properties(width=width, height=170)
+    return rows_and_columns(panel, frame, None, title)

@@ -7,16 +7,15 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from sparsebench.charts.data import Tables
+from sparsebench.charts.curves import Measure, Methods, interval_tips, method_curves, rows_and_columns, tip
+from sparsebench.charts.data import Nothing, Tables
 from sparsebench.charts.style import (
+    blocks,
     drawn,
     gap_note,
     length_label,
-    method_look,
-    notice,
     panel_width,
     phase_title,
-    picker,
     sparsity_axis,
     stacked,
     with_budget,
@@ -25,6 +24,7 @@ from sparsebench.charts.style import (
 
 NAME = "gap_to_oracle"
 TITLE = "Gap to the oracle"
+NEEDS = ("accuracy",)
 CAPTION = (
     "Score minus the oracle's at the same phase and sparsity, paired by sample, on the tasks with signal. The "
     "dashed line at zero is the oracle, which picks by true attention mass; dashed light grey is random choice, "
@@ -32,70 +32,31 @@ CAPTION = (
     "intervals of the paired difference. n is the number of pairs, in the tooltips."
 )
 
-COLUMNS = (
-    "phase",
-    "method",
-    "task",
-    "length",
-    "length_tok",
-    "sparsity",
-    "budget",
-    "oracle_gap",
-    "oracle_gap_low",
-    "oracle_gap_high",
-    "n",
-)
+COLUMNS = "phase method task length length_tok sparsity budget oracle_gap oracle_gap_low oracle_gap_high n"
+GAP = Measure("oracle_gap", "score minus oracle", format="+.1f")
 
 
 def build(tables: Tables) -> Any:
     """One block of panels per model and phase that has an oracle."""
-    every = tables.accuracy["method"].unique().to_list()
     known = tables.accuracy.filter(
         pl.col("signal") & pl.col("oracle_gap").is_not_null() & ~pl.col("method").str.starts_with("oracle")
     )
-    shown = known["method"].unique().to_list()
-    parts = [
-        _panels(model, phase, lines, every, shown)
-        for model in known["model"].unique().sort()
-        for phase in ("prefill", "decode", "both")
-        if (lines := known.filter((pl.col("model") == model) & (pl.col("phase") == phase))).height
-    ]
-    return stacked(parts or [notice("No oracle was run on a task with signal: there is no gap to show.")])
+    if known.is_empty():
+        return Nothing("No oracle was run on a task with signal: there is no gap to show.")
+    methods = Methods(tables.methods, known["method"].unique().to_list())
+    return stacked(blocks(known, lambda model, phase, lines: _panels(phase_title(model, phase), lines, methods)))
 
 
-def _panels(model: str, phase: str, lines: pl.DataFrame, every: list[str], shown: list[str]) -> Any:
+def _panels(title: str, lines: pl.DataFrame, methods: Methods) -> Any:
     frame = with_budget(lines).with_columns(length=length_label())
-    lengths = frame.sort("length_tok")["length"].unique(maintain_order=True).to_list()
-    look = method_look(every, shown)
-    opacity, pick = picker()
-    base = alt.Chart().transform_filter(alt.datum.phase == phase).encode(sparsity_axis(frame["sparsity"]))
-    lowest = min(-0.25, float(frame["oracle_gap_low"].min()))  # type: ignore[arg-type]
-    highest = max(0.1, float(frame["oracle_gap_high"].max()))  # type: ignore[arg-type]
-    scale = alt.Scale(domain=[lowest, highest])
-    y = alt.Y("oracle_gap:Q", title="score minus oracle", scale=scale, axis=alt.Axis(format="+.1f", tickCount=5))
-    low, high = alt.Y("oracle_gap_low:Q", title="score minus oracle", scale=scale), alt.Y2("oracle_gap_high:Q")
-    flat = {"color": look["color"], "opacity": opacity}
-    tips = [
-        "method:N",
-        "task:N",
-        "length_tok:Q",
-        "sparsity:Q",
-        alt.Tooltip("oracle_gap:Q", format="+.3f", title="minus oracle"),
-        alt.Tooltip("oracle_gap_low:Q", format="+.3f", title="95 % from"),
-        alt.Tooltip("oracle_gap_high:Q", format="+.3f", title="95 % to"),
-        alt.Tooltip("n:Q", title="n"),
-    ]
-    width, height = panel_width(len(lengths)), 150
-    layers = alt.layer(
-        pick(base.mark_rule(strokeWidth=1.2).encode(y=low, y2=high, **flat, tooltip=tips)),
-        alt.Chart().mark_rule(color="#555", strokeDash=[5, 3]).encode(y=alt.datum(0, scale=scale)),
-        base.mark_line(strokeWidth=1.8).encode(y=y, strokeDash=look["strokeDash"], **flat),
-        base.mark_point(filled=True, size=48).encode(y=y, shape=look["shape"], **flat, tooltip=tips),
-        gap_note("not run, or no signal", width, height),
-        data=drawn(with_gaps(frame, "task"), *COLUMNS),
-    ).properties(width=width, height=height)
-    return layers.facet(
-        row=alt.Row("task:N", title=None, header=alt.Header(labelOrient="top", labelAnchor="start", labelPadding=2)),
-        column=alt.Column("length:N", sort=lengths, title=None),
-        title=phase_title(model, phase),
-    )
+    y = GAP.spanning(frame, -0.25, 0.1)
+    width, height = panel_width(frame["length"].n_unique()), 150
+    tips = [tip("method:N"), tip("task:N"), tip("length_tok"), tip("sparsity")]
+    tips += [*interval_tips("oracle_gap", "minus oracle", "+.3f"), tip("n")]
+    zero = alt.Chart().mark_rule(color="#555", strokeDash=[5, 3]).encode(y=alt.datum(0, scale=y.scale))
+    run = alt.datum.phase != "absent"
+    layers = method_curves(sparsity_axis(frame["sparsity"]), y, methods, tips, where=run, under=lambda _: [zero])
+    data = drawn(with_gaps(frame, "task"), COLUMNS)
+    note = gap_note("not run, or no signal", width, height)
+    panel = alt.layer(*layers, note, data=data).properties(width=width, height=height)
+    return rows_and_columns(panel, frame, "task", title)

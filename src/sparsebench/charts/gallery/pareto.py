@@ -1,4 +1,4 @@
-"""Accuracy against relative attention cost, with the Pareto set."""
+"""Accuracy against cost, with the Pareto set."""
 
 from __future__ import annotations
 
@@ -7,100 +7,87 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from sparsebench.charts.data import Tables
-from sparsebench.charts.style import (
-    drawn,
-    length_label,
-    method_look,
-    notice,
-    panel_width,
-    phase_title,
-    picker,
-    share_axis,
-    stacked,
-)
+from sparsebench.charts.curves import Measure, Methods, interval_tips, method_curves, rows_and_columns, tip
+from sparsebench.charts.data import Nothing, Tables
+from sparsebench.charts.style import blocks, drawn, length_label, panel_width, phase_title, stacked
+from sparsebench.stats.configuration import DENSE
 
 NAME = "pareto"
-TITLE = "Accuracy versus attention cost"
+TITLE = "Accuracy versus cost"
+NEEDS = ("accuracy", "frontier")
 CAPTION = (
-    "Mean over the tasks with signal against relative attention cost, the measured density of the sparse phase "
-    "(where both are sparse: the share of all query-key pairs computed). Up and to the left is better. The thick "
-    "grey line joins the Pareto set: no configuration is both cheaper and as accurate. Bars are 95 % intervals of "
-    "the mean over tasks. The large black diamond is dense attention. Controls (dashed grey) are shown but never "
-    "count. The share of bootstrap draws in which a point is on the frontier, and n, are in the tooltips."
+    "Mean over the tasks with signal against cost as a share of the same model's dense attention: FLOPs of the prompt "
+    "where prefill is sparse, bytes read per token where decode is; the whole model and selection included. Up and to "
+    "the left is better. The thick grey line is the best accuracy that the model's Pareto set buys up to each cost, "
+    "the band its 95 % interval: no configuration is both cheaper and as accurate as a member. Bars are 95 % "
+    "intervals of the mean over tasks. The large black diamond is dense attention. Controls (dashed grey) are shown "
+    "but never count. Measured density, the share of bootstrap draws in which a point is on the frontier, and n are "
+    "in the tooltips."
 )
 
 COLUMNS = (
-    "method",
-    "sparsity",
-    "length",
-    "length_tok",
-    "attention_share",
-    "accuracy",
-    "accuracy_low",
-    "accuracy_high",
-    "kept",
-    "member",
-    "member_probability",
-    "tasks",
-    "n",
+    "method sparsity length length_tok cost_share attention_share accuracy accuracy_low accuracy_high kept "
+    "model_member model_member_probability tasks n"
 )
+ACCURACY = Measure("accuracy", "mean accuracy", (0, 1), "%")
 
 
 def build(tables: Tables) -> Any:
     """One row of panels, by length, per model and phase."""
-    every = tables.accuracy["method"].unique().to_list()
-    groups = tables.frontier.sort("model").partition_by("model", "phase", maintain_order=True, as_dict=True)
-    order = {"prefill": 0, "decode": 1, "both": 2}
-    shown = tables.frontier["method"].unique().to_list()
-    parts = [
-        _panels(str(model), str(phase), lines, every, shown)
-        for (model, phase), lines in sorted(groups.items(), key=lambda g: (str(g[0][0]), order[str(g[0][1])]))
-    ]
-    empty = "No task has a dense score clearly above chance: there is no frontier to show."
-    return stacked(parts or [notice(empty)])
-
-
-def _panels(model: str, phase: str, lines: pl.DataFrame, every: list[str], shown: list[str]) -> Any:
-    frame = lines.with_columns(length=length_label())
-    lengths = frame.sort("length_tok")["length"].unique(maintain_order=True).to_list()
-    look = method_look(every, shown)
-    opacity, pick = picker()
-    lowest = min(0.05, float(frame["attention_share"].min()))  # type: ignore[arg-type]
-    x = alt.X(
-        "attention_share:Q",
-        title="relative attention cost (measured density)",
-        scale=alt.Scale(type="log", domain=[lowest / 1.3, 1.25], nice=False),
-        axis=alt.Axis(values=[0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1], format="~f", grid=False),
+    if tables.frontier.is_empty():
+        return Nothing("No task has a dense score clearly above chance: there is no frontier to show.")
+    methods = Methods(tables.methods, tables.frontier["method"].unique().to_list())
+    return stacked(
+        blocks(tables.frontier, lambda model, phase, lines: _panels(phase_title(model, phase), lines, methods))
     )
-    y = share_axis("accuracy:Q", "mean accuracy")
-    base = alt.Chart().encode(x=x)
-    sparse = base.transform_filter(alt.datum.method != "dense")
-    flat = {"color": look["color"], "opacity": opacity}
-    low, high = alt.Y("accuracy_low:Q", title="mean accuracy"), alt.Y2("accuracy_high:Q")
+
+
+def _panels(title: str, lines: pl.DataFrame, methods: Methods) -> Any:
+    frame = lines.with_columns(length=length_label())
+    shares = [1.0, *frame["cost_share"].drop_nulls()]
+    low, high = min(shares), max(shares)
+    # Attention is a small share of a small model's cost: then differences of a few percent fill the axis.
+    log = low < 0.4
+    x = alt.X(
+        "cost_share:Q",
+        title="cost of the whole model, dense = 1",
+        scale=alt.Scale(
+            type="log" if log else "linear",
+            domain=[low / 1.15, high * 1.15] if log else [low - 0.01, high + 0.01],
+            nice=False,
+            zero=False,
+        ),
+        axis=alt.Axis(values=[0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5], format="~f", grid=False)
+        if log
+        else alt.Axis(tickCount=5, format="~f", grid=False),
+    )
     tips = [
-        "method:N",
-        "sparsity:Q",
-        "length_tok:Q",
-        alt.Tooltip("attention_share:Q", format=".3f"),
-        alt.Tooltip("accuracy:Q", format=".3f"),
-        alt.Tooltip("accuracy_low:Q", format=".3f", title="95 % from"),
-        alt.Tooltip("accuracy_high:Q", format=".3f", title="95 % to"),
-        alt.Tooltip("kept:Q", format=".1%", title="kept of dense"),
-        alt.Tooltip("member_probability:Q", format=".0%", title="on the frontier"),
-        alt.Tooltip("tasks:N"),
-        alt.Tooltip("n:Q", title="n"),
+        tip("method:N"),
+        tip("sparsity"),
+        tip("length_tok"),
+        tip("cost_share", "cost, share of dense", ".3f"),
+        tip("attention_share", "measured density", ".3f"),
+        *interval_tips("accuracy", "accuracy", ".3f"),
+        tip("kept", "kept of dense", ".1%"),
+        tip("model_member_probability", "on the frontier", ".0%"),
+        tip("tasks:N"),
+        tip("n"),
     ]
-    layers = alt.layer(
-        pick(base.mark_rule(strokeWidth=1.2, strokeOpacity=0.6).encode(y=low, y2=high, **flat, tooltip=tips)),
-        base.transform_filter(alt.datum.member)
-        .mark_line(color="#000", opacity=0.2, strokeWidth=9, strokeJoin="round", strokeCap="round")
-        .encode(y=y, order="attention_share:Q"),
-        sparse.mark_line(strokeWidth=1.4).encode(y=y, order="attention_share:Q", strokeDash=look["strokeDash"], **flat),
-        sparse.mark_point(filled=True, size=55).encode(y=y, shape=look["shape"], **flat, tooltip=tips),
-        base.transform_filter(alt.datum.method == "dense")
-        .mark_point(filled=True, size=190)
-        .encode(y=y, shape=look["shape"], **flat, tooltip=tips),
-        data=drawn(frame, *COLUMNS),
-    ).properties(width=panel_width(len(lengths)), height=240)
-    return layers.facet(column=alt.Column("length:N", sort=lengths, title=None), title=phase_title(model, phase))
+
+    def front(flat: dict[str, Any]) -> list[Any]:
+        members = alt.Chart().encode(x=x, order="cost_share:Q").transform_filter(alt.datum.model_member)
+        dense = alt.Chart().encode(x=x).transform_filter(alt.datum.method == DENSE)
+        return [
+            members.mark_area(color="#000", opacity=0.08, interpolate="step-after").encode(**ACCURACY.ends),
+            members.mark_line(color="#000", opacity=0.25, strokeWidth=5, interpolate="step-after").encode(
+                y=ACCURACY.place
+            ),
+            dense.mark_point(filled=True, size=190).encode(
+                y=ACCURACY.place, shape=methods.encode("shape"), **flat, tooltip=tips
+            ),
+        ]
+
+    layers = method_curves(x, ACCURACY, methods, tips, under=front, order="cost_share:Q")
+    panel = alt.layer(*layers, data=drawn(frame, COLUMNS))
+    panel = panel.properties(width=panel_width(frame["length"].n_unique()), height=240)
+    return rows_and_columns(panel, frame, None, title)

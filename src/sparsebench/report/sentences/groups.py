@@ -1,4 +1,4 @@
-"""Findings in sentences. Each says only what a row of the tables says, with n and its interval."""
+"""The methods against each other at one length: from ``frontier``, a group per model, phase and length."""
 
 from __future__ import annotations
 
@@ -6,17 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 from markupsafe import Markup
 
-from sparsebench.report.phrases import Row, accuracy, bounds, kept, linked, listed, name, plural, share
+from sparsebench.report.phrases import PHASES, TOLERATED, accuracy, kept, linked, listed, name, plural, share
+from sparsebench.report.rows import Row
 from sparsebench.stats.configuration import DENSE
 from sparsebench.stats.intervals import bounded_difference_interval
-
-# A method tolerates a sparsity when it keeps this share of dense, there and at every lower sparsity run.
-TOLERATED = 0.95
-FEW_SAMPLES = 20
-PHASES = {"prefill": "Sparse prefill", "decode": "Sparse decode", "both": "Sparse prefill and decode"}
 
 
 @dataclass(frozen=True)
@@ -34,15 +29,10 @@ class Findings:
         return f"{PHASES[self.phase]}, {self.length_tok:,} tokens"
 
 
-def numbered(table: pl.DataFrame, letter: str) -> list[dict]:
-    """Rows with ``id``, the place in the table behind a letter, which results tables use as anchor."""
-    return [row | {"id": f"{letter}{i}"} for i, row in enumerate(table.to_dicts())]
-
-
-def findings(frontier: pl.DataFrame) -> list[Findings]:
+def findings(frontier: list[Row]) -> list[Findings]:
     """What the frontier table says, group by group: models in order, prefill before decode, short before long."""
     groups: dict[tuple[str, str, int], list[Row]] = {}
-    for row in numbered(frontier, "f"):
+    for row in frontier:
         groups.setdefault((row["model"], row["phase"], row["length_tok"]), []).append(row)
     ordered = sorted(groups, key=lambda g: (g[0], list(PHASES).index(g[1]), g[2]))
     return [Findings(*group, tuple(_sentences(groups[group]))) for group in ordered]
@@ -55,11 +45,11 @@ def _sentences(rows: list[Row]) -> Iterator[Markup]:
         yield _ranking([r for r in methods if r["sparsity"] == top])
         yield from _tolerance(methods, next((r for r in rows if r["method"] == DENSE), None))
     yield from _controls(rows, methods)
-    members = sorted((r for r in rows if r["member"]), key=lambda r: (r["attention_share"], r["method"]))
+    members = sorted((r for r in rows if r["model_member"]), key=lambda r: (r["cost"], r["method"]))
     if members:
         parts = [
-            Markup("{} (attention share {}, accuracy {})").format(
-                name(r, sparsity=True), f"{r['attention_share']:.2f}", accuracy(r)
+            Markup("{} (cost {} of dense, accuracy {})").format(
+                name(r, sparsity=True), f"{r['cost_share']:.2f}", accuracy(r)
             )
             for r in members
         ]
@@ -135,53 +125,3 @@ def _controls(rows: list[Row], methods: list[Row]) -> Iterator[Markup]:
 
 
 _CONTROLS = {"oracle": "the oracle (best choice) keeps", "random": "random selection keeps"}
-
-
-def doubts(table: pl.DataFrame) -> list[Markup]:
-    """What limits the findings: tasks without signal, missing samples, few samples, budgets not met."""
-    rows = numbered(table, "a")
-    said: list[Markup] = []
-    silent = [r for r in rows if r["phase"] == DENSE and not r["signal"]]
-    for r in silent:
-        said.append(
-            Markup("No signal: <b>{}</b> at {} tokens on {}: dense scores {} (n = {}), a guesser {}; left out.").format(
-                r["task"], f"{r['length_tok']:,}", r["model"], accuracy(r), r["n"], f"{r['chance']:.2f}"
-            )
-        )
-    missing = [r for r in rows if r["n_missing"]]
-    if missing:
-        worst = max(missing, key=lambda r: r["n_missing"])
-        said.append(
-            Markup("{} lack samples that others have; most in {}.").format(
-                plural(len(missing), "row"), linked(f"{worst['method']} at {worst['sparsity']:g}", worst)
-            )
-        )
-    few = sorted({r["n"] for r in rows if r["n"] < FEW_SAMPLES})
-    if few:
-        said.append(Markup("Some rows rest on {} samples only: their intervals are wide.").format(_range(few)))
-    return said + _budgets(rows)
-
-
-def _range(values: list[int]) -> str:
-    return f"{values[0]}" if len(values) == 1 else f"{values[0]} to {values[-1]}"
-
-
-def _budgets(rows: list[dict]) -> list[Markup]:
-    """The method that overspends its budget most, if any does by more than a tenth."""
-    single = [r for r in rows if r["phase"] in ("prefill", "decode")]
-    worst = max(single, key=lambda r: r["attention_share"] / (1 - r["sparsity"]), default=None)
-    if worst is None or worst["attention_share"] <= 1.1 * (1 - worst["sparsity"]):
-        return []
-    return [
-        Markup("Budgets are not always met: {} in {} spends {} where {} was asked for.").format(
-            name(worst, sparsity=True),
-            worst["phase"],
-            linked(share(worst["attention_share"]), worst),
-            share(1 - worst["sparsity"]),
-        )
-    ]
-
-
-def dense_line(row: Row) -> str:
-    """Dense score of a task, for the list of tasks."""
-    return f"{row['accuracy']:.2f} {bounds(row['accuracy_low'], row['accuracy_high'])}"

@@ -1,0 +1,110 @@
+"""Time and memory against prompt length, on the device that they were measured on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from sparsebench.charts.curves import Measure, Methods, method_curves, tip
+from sparsebench.charts.data import Nothing, Tables
+from sparsebench.charts.palette import looks
+from sparsebench.charts.style import apart, drawn, length_axis, panel_width, stacked
+from sparsebench.stats.configuration import DENSE
+
+NAME = "latency"
+TITLE = "Time and memory versus length"
+NEEDS = ("accuracy", "measurements")
+CAPTION = (
+    "Median time against prompt length, both axes logarithmic, selection of what to attend to included; black is the "
+    "fastest dense backend of the same run. Bars are half the interquartile range. Below, the most device memory. Each "
+    "block names its device and model: figures of two devices do not compare. The number n of timings behind a median, "
+    "the speed-up over dense and the share that selection takes are in the tooltips."
+)
+
+COLUMNS = (
+    "method length_tok place sparsity panel time_ms time_ms_low time_ms_high speedup density selection peak_mib "
+    "peak_mib_low peak_mib_high readings baseline rows"
+)
+KINDS = {"attention": "attention of one layer", "generation": "whole model"}
+WHAT = {
+    ("attention", "prefill"): "a whole prompt",
+    ("attention", "decode"): "a generated token",
+    ("generation", "prefill"): "time to the first token",
+    ("generation", "decode"): "time per output token",
+}
+
+
+def build(tables: Tables) -> Any:
+    """One block per device, model, kind, phase and rows: a panel per sparsity, times above memory."""
+    lines = tables.measurements.filter(pl.col("kind").is_in(list(KINDS)) & pl.col("phase").is_in(["prefill", "decode"]))
+    if lines.is_empty():
+        return Nothing("No times were measured, and none from elsewhere were given.")
+    every = sorted({*tables.methods, *lines["method"]})
+    methods = Methods(every, sorted({*lines["method"], DENSE}))
+    place = ["device", "kind", "phase", "model", "rows"]
+    groups = lines.partition_by(place, maintain_order=True)
+    parts = []
+    for group in sorted(groups, key=lambda g: (list(KINDS).index(g["kind"][0]), g["phase"][0] != "prefill")):
+        parts += _blocks(group, methods)
+    return stacked(parts)
+
+
+def _blocks(lines: pl.DataFrame, methods: Methods) -> list[Any]:
+    first = lines.row(0, named=True)
+    title = (
+        f"{first['device']} · {KINDS[first['kind']]}, {first['model']} · {first['phase']}: "
+        f"{WHAT[first['kind'], first['phase']]}, {first['rows']} " + ("row" if first["rows"] == 1 else "rows")
+    )
+    sparse = lines.filter(pl.col("method") != DENSE)
+    dense = (
+        sparse.sort("length_tok", "sparsity")
+        .unique(["length_tok", "sparsity"], maintain_order=True)
+        .with_columns(
+            method=pl.lit(DENSE),
+            time_ms=pl.col("baseline_ms"),
+            spread_ms=pl.lit(0.0),
+            speedup=pl.lit(1.0),
+            density=pl.lit(1.0),
+            estimation_ms=pl.lit(0.0),
+            peak_mib=pl.lit(None, pl.Float64),
+        )
+    )
+    frame = pl.concat([sparse, dense]).with_columns(
+        panel=pl.format("sparsity {}", pl.col("sparsity").round(4)),
+        place=pl.col("length_tok").cast(pl.Float64),
+        time_ms_low=pl.max_horizontal(pl.col("time_ms") - pl.col("spread_ms"), pl.col("time_ms") / 2),
+        time_ms_high=pl.col("time_ms") + pl.col("spread_ms"),
+        peak_mib_low=pl.col("peak_mib"),
+        peak_mib_high=pl.col("peak_mib"),
+        selection=pl.col("estimation_ms") / pl.col("time_ms"),
+    )
+    frame = apart(frame, "place", 0.08)
+    times = _panels(title, frame, Measure("time_ms", "ms", format="~g", kind="log"), methods, 220)
+    if frame["peak_mib"].is_null().all():
+        return [times]
+    memory = Measure("peak_mib", "peak, MiB", format=",~g", kind="log")
+    return [times, _panels(f"{title}: memory", frame.filter(pl.col("peak_mib").is_not_null()), memory, methods, 130)]
+
+
+def _panels(title: str, frame: pl.DataFrame, measure: Measure, methods: Methods, height: int) -> Any:
+    tips = [
+        tip("method:N"),
+        tip("length_tok"),
+        tip("sparsity"),
+        tip("density", "measured density", ".3f"),
+        tip("time_ms", "ms", ".4~g"),
+        tip("speedup", "times as fast as dense", ".2f"),
+        tip("selection", "share of selection", ".0%"),
+        tip("peak_mib", "peak MiB", ",.0f"),
+        tip("baseline:N", "dense backend"),
+        tip("rows"),
+        tip("readings", "n"),
+    ]
+    panels = frame["panel"].unique().sort().to_list()
+    layers = method_curves(length_axis(frame["length_tok"], "place"), measure, methods, tips)
+    panel = alt.layer(*layers, data=drawn(frame.filter(pl.col("method").is_in(list(looks(methods.every)))), COLUMNS))
+    return panel.properties(width=panel_width(len(panels), most=400), height=height).facet(
+        column=alt.Column("panel:N", sort=panels, title=None), title=title
+    )

@@ -1,0 +1,41 @@
+"""How many configurations differ from dense beyond chance: from ``effects``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from markupsafe import Markup
+
+from sparsebench.report.phrases import difference, name, plural
+from sparsebench.report.rows import Numbered
+
+LEVEL = 0.05
+
+TITLE = "How sure it is"
+
+
+def sentences(rows: Numbered) -> Iterator[Markup]:
+    """One sentence per model."""
+    for model in sorted({r["model"] for r in rows.effects}):
+        family = [r for r in rows.effects if r["model"] == model and r["p_holm"] is not None]
+        if not family:
+            continue
+        clear = [r for r in family if r["p_holm"] < LEVEL]
+        lower = [r for r in clear if r["difference"] < 0]
+        text = Markup(
+            "Of {} of <b>{}</b> on tasks with signal, {} score below dense and {} above it beyond chance (paired "
+            "permutation test, p below {} after Holm's correction); the others cannot be told from dense with these "
+            "samples"
+        ).format(
+            plural(len(family), "configuration"), model, f"{len(lower):,}", f"{len(clear) - len(lower):,}", f"{LEVEL:g}"
+        )
+        if lower:
+            worst = min(lower, key=lambda r: (r["difference"], r["task"], r["method"]))
+            text += Markup(". The largest loss is {} in {} on <b>{}</b> at {} tokens: {}").format(
+                name(worst, sparsity=True),
+                worst["phase"],
+                worst["task"],
+                f"{worst['length_tok']:,}",
+                difference(worst),
+            )
+        yield text + "."

@@ -1,0 +1,59 @@
+"""What was measured on a device: from ``measurements``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from markupsafe import Markup
+
+from sparsebench.report.phrases import linked, listed
+from sparsebench.report.rows import Numbered, Row
+
+KINDS = {"attention": "attention of one layer", "generation": "the whole model"}
+
+TITLE = "What it gains in time"
+
+
+def sentences(rows: Numbered) -> Iterator[Markup]:
+    """One sentence per device, model, kind and phase: the longest length at its highest sparsity."""
+    known = [r for r in rows.measurements if r["kind"] in KINDS and r["method"] != "dense"]
+    places = {(r["device"], r["kind"], r["model"], r["phase"], r["rows"]) for r in known}
+    for device, kind, model, phase, count in sorted(places):
+        group = [
+            r
+            for r in known
+            if (r["device"], r["kind"], r["model"], r["phase"], r["rows"]) == (device, kind, model, phase, count)
+        ]
+        longest = max(r["length_tok"] for r in group)
+        top = max(r["sparsity"] for r in group if r["length_tok"] == longest)
+        last = [r for r in group if r["length_tok"] == longest and r["sparsity"] == top]
+        last.sort(key=lambda r: (-r["speedup"], r["method"]))
+        text = Markup("On {}, {} ({}) in {}, {} tokens, {}, sparsity {}: speed relative to dense is {}").format(
+            device,
+            KINDS[kind],
+            model,
+            phase,
+            f"{longest:,}",
+            "1 row" if count == 1 else f"{count} rows",
+            f"{top:g}",
+            listed([Markup("{} for <b>{}</b>").format(linked(f"{r['speedup']:.2g}", r), r["method"]) for r in last]),
+        )
+        crossings = [f"{r['method']} from {r['length_tok']:,}" for r in _crossings(group, top)]
+        if crossings:
+            text += Markup("; faster than dense, of the lengths timed, {}").format(listed(crossings))
+        yield text + "."
+
+
+def _crossings(group: list[Row], sparsity: float) -> list[Row]:
+    """Per method the shortest length from which on it is faster than dense at all longer ones timed."""
+    found = []
+    for method in sorted({r["method"] for r in group}):
+        lines = [r for r in group if r["method"] == method and r["sparsity"] == sparsity]
+        faster = None
+        for row in sorted(lines, key=lambda r: -r["length_tok"]):
+            if row["speedup"] <= 1:
+                break
+            faster = row
+        if faster is not None:
+            found.append(faster)
+    return found
