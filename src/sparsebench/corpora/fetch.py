@@ -27,7 +27,11 @@ _TRIES = 4
 
 @dataclass(frozen=True)
 class Source:
-    """One line of ``resources/sources.tsv``; an empty ``sha256`` means that the publisher's file is not pinned."""
+    """One line of ``resources/sources.tsv``.
+
+    An empty ``sha256`` means that this project has not verified the file: its digest is recorded when it is first
+    fetched, and later fetches are held to it.
+    """
 
     name: str
     form: Format
@@ -89,18 +93,32 @@ def fetch_corpus(name: str, output: Path, sources: Path, overrides: Mapping[str,
         return
     partial = output.with_name(f".{output.name}.partial")
     _download(source, partial)
-    digest = _digest(partial)
-    if source.sha256 and digest != source.sha256:
-        partial.unlink()
-        raise UserError(
-            f"corpus {name}: {source.url} has sha256 {digest}, expected {source.sha256}; the publisher's file has "
-            f"changed or the download is damaged: try again, or name a copy of yours under `corpora: {{{name}: path}}`"
-        )
-    if not source.sha256:
-        log.warning("corpus %s is not pinned by its publisher; this copy has sha256 %s", name, digest)
+    _verify(source, _digest(partial), partial, output.with_name(f"{output.name}.sha256"))
     read_corpus(partial, source.form)
     partial.replace(output)
     log.info("corpus %s: %s, licence %s; please cite: %s", name, output, source.licence, source.citation)
+
+
+def _verify(source: Source, digest: str, partial: Path, record: Path) -> None:
+    """Hold a download to the digest of the sources, else to the one recorded at the first fetch, else record it."""
+    expected, whose = source.sha256, f"the sources of this version say {source.sha256}"
+    if not expected and record.exists():
+        expected = record.read_text(encoding="utf-8").strip()
+        whose = f"the first fetch, recorded in {record}, had {expected}"
+    if expected and digest != expected:
+        partial.unlink()
+        raise UserError(
+            f"corpus {source.name}: {source.url} has sha256 {digest}, but {whose}; the publisher's file has changed or "
+            f"the download is damaged: try again, or name a copy of yours under `corpora: {{{source.name}: path}}`"
+        )
+    if not expected:
+        record.write_text(f"{digest}\n", encoding="utf-8")
+        log.warning(
+            "corpus %s is not pinned: its sha256 %s is recorded in %s, and later fetches are held to it",
+            source.name,
+            digest,
+            record,
+        )
 
 
 def _place_copy(path: Path, output: Path) -> None:

@@ -17,6 +17,7 @@ class QaQuality(ChoiceTask):
     - Chance: 0.25, one of four options.
     - Isolates: understanding of a long passage (4K-8K tokens), found by its number.
     - Length: distractor documents grow in number; the questions stay the same.
+    - Departures: the question says how many options are right, as the test itself does; the study's does not.
 
     Parameters
     ----------

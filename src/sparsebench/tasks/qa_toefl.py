@@ -18,6 +18,7 @@ class QaToefl(ChoiceTask):
     - Chance: 0.25 with one right option of four, 1/6 with two; 0.24 over the corpus.
     - Isolates: understanding of a passage (about 1K tokens of speech), found by its number.
     - Length: distractor transcripts grow in number; the questions stay the same.
+    - Departures: the question says how many options are right, as the test itself does; the study's does not.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""RULER's metric: the share of reference strings that occur in the prediction."""
+"""What is compared as a set: RULER's recall of reference strings, the study's intersection over union."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 
 def recall(prediction: str, references: Sequence[str]) -> float:
@@ -13,3 +13,12 @@ def recall(prediction: str, references: Sequence[str]) -> float:
     """
     text = "".join(c if c.isprintable() else "\n" for c in prediction).lower()
     return sum(reference.lower() in text for reference in references) / len(references)
+
+
+def iou(listed: Iterable[Hashable], references: Iterable[Hashable]) -> float:
+    """Intersection over union of what is listed and the references, which are at least one.
+
+    Source: the study (arXiv:2504.17768), which scores variable tracking, common words and story filtering by it.
+    """
+    said, gold = set(listed), set(references)
+    return len(said & gold) / len(said | gold)

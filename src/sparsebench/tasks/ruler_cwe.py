@@ -7,16 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, islice
-from typing import Any
+from typing import Any, Literal
 
 from sparsebench.errors import UserError
 from sparsebench.tasks.base import Positive, Sample, Score, Task
 from sparsebench.tasks.draw import Draw, belongs
-from sparsebench.tasks.recall import recall
+from sparsebench.tasks.recall import iou, recall
 from sparsebench.tasks.vocabulary import vocabulary
 from sparsebench.tasks.window import Window, too_short
 
 _BATCH = 512
+_WORD = re.compile(r"[^\W\d_]{4,}")
 _PREFIX = "The {n} most common words in the list are:"
 _EXAMPLE_WORDS = ("violin", "garlic", "meadow", "thimble")
 _EXAMPLE = (
@@ -42,10 +43,12 @@ class RulerCwe(Task):
     """Name the words that occur most often in a long numbered list.
 
     - Source: RULER (arXiv:2404.06654), section 3 "Aggregation" (CWE); word lists and wording are this project's.
-    - Metric: recall, the share of the common words that occur in the answer.
+    - Metric: recall, the share of the common words that occur in the answer, as RULER has it; ``match: iou`` is the
+      study's intersection over union (arXiv:2504.17768), where more words cost.
     - Chance: 0 for one who has not read the list.
     - Isolates: aggregation; every part of the context matters a little.
     - Length: the frequencies stay, the number of different rare words grows.
+    - Departures: the worked example is short, where RULER shows a whole list of 40 words.
 
     Parameters
     ----------
@@ -55,6 +58,8 @@ class RulerCwe(Task):
         How often each other word occurs (the last one added may occur less often, to fill the length).
     example
         Whether a worked example stands before the list.
+    match
+        ``recall`` (RULER) or ``iou`` (the study).
     answer_prefix
         First words of the answer; ``{n}`` is filled in.
     """
@@ -68,6 +73,7 @@ class RulerCwe(Task):
     freq_common: Positive = 30
     freq_rare: Positive = 3
     example: bool = True
+    match: Literal["recall", "iou"] = "recall"
     answer_prefix: str = _PREFIX
 
     def __post_init__(self) -> None:
@@ -122,6 +128,12 @@ class RulerCwe(Task):
             perfect=perfect,
         )
 
+    def metric_name(self) -> str:
+        """``recall`` or ``iou``."""
+        return self.match
+
     def score(self, prediction: str, answers: Sequence[str], meta: Mapping[str, Any]) -> Score:
-        """Recall; parsing fails if the text holds no word of four letters."""
-        return Score(recall(prediction, answers), parse_failed=not re.search(r"[a-z]{4}", prediction, re.IGNORECASE))
+        """Recall, or intersection over union with all words of four letters or more; parsing fails if there is none."""
+        listed = _WORD.findall(prediction.lower())
+        value = recall(prediction, answers) if self.match == "recall" else iou(listed, answers)
+        return Score(value, parse_failed=not listed)

@@ -26,6 +26,9 @@ class RulerNiah(Task):
     - Chance: 0; a value cannot be guessed (10^7 numbers, 2^128 codes, 10^5 word pairs).
     - Isolates: exact retrieval by key. ``needles`` haystacks add interference: only the key tells needles apart.
     - Length: the haystack grows, the question stays; evidence depth is uniform.
+    - Departures: hex codes have 4 x 8 digits, where RULER has UUIDs and the study (arXiv:2504.17768: ``haystack:
+      needles, keys: 4, queries: 4``) letters too; prose is made up, where RULER has essays; values may come in any
+      order, as in RULER, where the study wants each beside its key.
 
     Parameters
     ----------

@@ -10,11 +10,11 @@ from typing import Any, Literal
 from sparsebench.tasks.base import Count, Positive, Sample, Score, Task
 from sparsebench.tasks.draw import Draw, belongs
 from sparsebench.tasks.haystack import hide, noise, prose
-from sparsebench.tasks.recall import recall
+from sparsebench.tasks.recall import iou, recall
 from sparsebench.tasks.window import Window
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_NAME = re.compile(r"\b[A-Z]{5}\b", re.IGNORECASE)
+_NAME = re.compile(r"\b[A-Z]{5}\b")
 _PREFIX = "Following the assignments, these {n} variables hold {value}:"
 _EXAMPLE = (
     "Example:\nVAR QJXWA = 81745\nThe road is long.\nVAR KTZPB = VAR QJXWA\n"
@@ -27,10 +27,12 @@ class RulerVt(Task):
     """Name all variables that hold a value, directly or through a chain of assignments.
 
     - Source: RULER (arXiv:2404.06654), section 3 "Multi-hop tracing"; wording is this project's.
-    - Metric: recall, the share of the chain's variable names that occur in the answer.
+    - Metric: recall, the share of the chain's variable names that occur in the answer, as RULER has it; ``match: iou``
+      is the study's intersection over union (arXiv:2504.17768, with ``chains: 8``), where more names cost.
     - Chance: 0; names are five random letters. As in RULER, listing all names of the text would score 1.
     - Isolates: tracing through several scattered statements, each of which is needed.
-    - Length: the haystack grows, chains and hops stay; the chain's statements are spread evenly, in order.
+    - Length: the haystack grows, chains and hops stay; the chain's statements are spread evenly.
+    - Departures: a chain stands in its order, as in RULER (the study shuffles it).
 
     Parameters
     ----------
@@ -42,6 +44,8 @@ class RulerVt(Task):
         ``noise`` (as in RULER) or ``prose``.
     example
         Whether a worked example stands before the text.
+    match
+        ``recall`` (RULER) or ``iou`` (the study).
     answer_prefix
         First words of the answer; ``{n}`` and ``{value}`` are filled in.
     """
@@ -55,6 +59,7 @@ class RulerVt(Task):
     hops: Count = 4
     haystack: Literal["noise", "prose"] = "noise"
     example: bool = True
+    match: Literal["recall", "iou"] = "recall"
     answer_prefix: str = _PREFIX
 
     def ask(self, value: str) -> tuple[str, str]:
@@ -103,6 +108,12 @@ class RulerVt(Task):
             perfect=perfect,
         )
 
+    def metric_name(self) -> str:
+        """``recall`` or ``iou``."""
+        return self.match
+
     def score(self, prediction: str, answers: Sequence[str], meta: Mapping[str, Any]) -> Score:
-        """Recall; parsing fails if the text holds no word of five letters."""
-        return Score(recall(prediction, answers), parse_failed=not _NAME.search(prediction))
+        """Recall, or intersection over union with all words of five letters; parsing fails if there is none."""
+        named = _NAME.findall(prediction.upper())
+        value = recall(prediction, answers) if self.match == "recall" else iou(named, answers)
+        return Score(value, parse_failed=not named)

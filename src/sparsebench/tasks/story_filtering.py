@@ -11,6 +11,7 @@ from typing import Any
 
 from sparsebench.tasks.base import Positive, Sample, Score, Task
 from sparsebench.tasks.draw import Draw
+from sparsebench.tasks.recall import iou
 from sparsebench.tasks.story import Story, epilogue, spread, starts, tell
 from sparsebench.tasks.window import Window, too_short
 
@@ -81,7 +82,7 @@ class StoryFiltering(Task):
         """Intersection over union of all whole numbers in the text and the gold ones; fails without a number."""
         listed = {int(number) for number in re.findall(r"(?<![\w.])\d+(?![\w])", prediction)}
         gold = {int(answer) for answer in answers}
-        return Score(len(listed & gold) / len(listed | gold), parse_failed=not listed)
+        return Score(iou(listed, gold), parse_failed=not listed)
 
     def chance_of(self, answers: Sequence[str], meta: Mapping[str, Any]) -> float:
         """Mean intersection over union of as many random chapters."""
