@@ -35,6 +35,8 @@ from tests.tasks.golden import FAILED, Case, check
         (" a b c d e f g h i j k l m Dunham\n2. x", 0),  # a list is no answer
         ("1) Dunham\n2) Kavura\n3) amber lamp", 1),
         ("Answers:\n1. Dunham\n2. Kavura\n3. amber lamp", 2 / 3),  # the prefix has been given; "Answers:" is line 1
+        (" Dunhаm", 0),  # an a in Cyrillic
+        (" Dunham Dunham", 1 / 3),
     ],
 )
 def test_story_retrieval(case: Case) -> None:
@@ -57,6 +59,10 @@ def test_story_retrieval(case: Case) -> None:
         ("old hat\namber lamp", 0),  # the first line counts
         (" ".join(["x"] * 30) + " amber lamp", 0),
         ("Answer: amber lamp", 1),
+        ("amber\u00a0lamp", 1),  # any white space parts words
+        ("ambér lamp", 0),
+        ("amber lamp, amber lamp", 1),
+        ("quiet oven, amber lamp", 1),
     ],
 )
 def test_story_multihop(case: Case) -> None:
@@ -80,6 +86,9 @@ def test_story_multihop(case: Case) -> None:
         ("37, 12", 1 / 4),  # 37 is neither 3 nor 7
         ("3rd", 0, FAILED),
         ("three", 0, FAILED),
+        ("３, ７, １２", 1),  # digits of any script
+        ("12, 7, 3", 1),
+        ("3" * 5000, 0, FAILED),  # no chapter has such a number
     ],
 )
 def test_story_filtering(case: Case) -> None:
@@ -107,6 +116,8 @@ def test_chance_of_story_filtering() -> None:
         ("house-river-lamp", 0),
         ("Пароль: дом-река-лампа", 1),
         ("дом-река-лампы", 0),
+        ("дом-река-лампа дом-река-лампа", 1),
+        ("лампа-река-дом", 0),
     ],
 )
 def test_multilingual_niah(case: Case) -> None:
@@ -168,6 +179,10 @@ CALL = {"definition": "def f(*, a, b):\n    return a * 2 + b * 3", "function": "
         ("a=9**9**9**9, b=7)", 0, FAILED),  # powers would never end
         ("a=5, b='7')", 0),
         ("the arguments are a=5 and b=7", 0, FAILED),
+        ("a=５, b=7)", 0, FAILED),  # full-width digits are no Python
+        ("a=5, b=7) a=5, b=7)", 1),
+        ("а=5, b=7)", 0),  # the a is Cyrillic
+        ("a=55, b=7)", 0),
     ],
 )
 def test_code_completion(case: Case) -> None:
@@ -192,6 +207,8 @@ LIST = ("red-fox", "old-hat", "dry-well", "big-oak")
         ("red fox old hat", 0, FAILED),
         ("", 0, FAILED),
         ("bad-cat", 0),
+        ("red\u2011fox", 0, FAILED),  # another hyphen
+        ("red-foxes", 0),
     ],
 )
 def test_long_generation_lists(case: Case) -> None:
@@ -213,6 +230,9 @@ def test_long_generation_lists(case: Case) -> None:
         ("anvil: 12\nkite: 7\nlamp: 30\nwell: 4\nhat: 1", 4 / 5),
         ("", 0, FAILED),
         ("twelve", 0, FAILED),
+        ("anvil: １２", 1 / 4),  # digits of any script
+        ("anvil: " + "1" * 5000, 0, FAILED),
+        ("lamp: 30\nanvil: 12", 2 / 4),
     ],
 )
 def test_long_generation_totals(case: Case) -> None:

@@ -41,6 +41,13 @@ def test_qa_squad_f1(case: Case) -> None:
         ("cafe", 0),
         ("a café in Paris", 0),
         ("", 0, FAILED),
+        ("café café", 0),
+        ("CAFÉ", 1),
+        ("café\nbar", 1),
+        ("\n\n café", 1),
+        ("Answer: the café", 1),
+        ("**café**", 1),
+        ("cafés", 0),
     ],
 )
 def test_qa_squad_exact_match(case: Case) -> None:
@@ -72,6 +79,9 @@ OPTIONS = ["red wine", "a blue car", "old bread", "the sea"]
         ("", 0, FAILED),
         ("I do not know.", 0, FAILED),
         ("Because of it", 0, FAILED),  # B inside a word
+        ("Ｂ", 0, FAILED),  # a full-width letter
+        ("B B", 1),  # a repeated letter is one choice
+        ("B.\nC.", 1),
     ],
 )
 def test_qa_quality(case: Case) -> None:
@@ -94,6 +104,10 @@ def test_qa_quality(case: Case) -> None:
         ("B, C", 0),
         ("", 0, FAILED),
         ("a, d", 1),
+        ("А, D", 0),  # the first letter is Cyrillic: only D is chosen
+        ("red wine, the sea", 0, FAILED),  # two options told
+        ("the sea", 0),
+        ("I do not know", 0, FAILED),
     ],
 )
 def test_qa_toefl_with_two_right_options(case: Case) -> None:

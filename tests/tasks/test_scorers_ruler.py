@@ -31,6 +31,9 @@ B = "ffffffff-eeeeeeee-dddddddd-cccccccc"
         ("", 0, FAILED),
         ("I cannot find any code.", 0, FAILED),
         (f"{A}\x00{B}", 1),  # control characters part words
+        (A.replace("-", "\u2011"), 0, FAILED),  # another hyphen is another code
+        (f"{A[:18]}{B[18:]}", 0),  # halves of two codes
+        (f" {B}, {A}, {B}", 1),
     ],
 )
 def test_ruler_niah(case: Case) -> None:
@@ -46,6 +49,12 @@ def test_ruler_niah(case: Case) -> None:
         ("123456", 0, FAILED),
         ("7654321", 0),
         ("1,234,567", 0, FAILED),
+        ("１２３４５６７", 0),  # full-width digits have the shape, and are other characters
+        ("1234567, 7654321", 1),  # as published: additions do not count
+        ("7654321\n1234567", 1),
+        ("", 0, FAILED),
+        ("1234567 1234567", 1),
+        ("0123456", 0),
     ],
 )
 def test_ruler_niah_numbers(case: Case) -> None:
@@ -67,6 +76,8 @@ def test_ruler_niah_numbers(case: Case) -> None:
         ("12345", 0, FAILED),
         ("ABCDEFGHIJKLMNO", 1, FAILED),  # found as substrings, though there is no name by itself
         ("FGHIJ = ABCDE", 2 / 3),
+        ("АBCDE", 0, FAILED),  # the first letter is Cyrillic
+        ("ABCDE, FGHIJ, ABCDE", 2 / 3),
     ],
 )
 def test_ruler_vt(case: Case) -> None:
@@ -88,10 +99,57 @@ def test_ruler_vt(case: Case) -> None:
         ("1. 2. 3.", 0, FAILED),
         ("**lantern**\n**violin**\n**harbor**", 0.75),
         ("violín", 0),  # another letter
+        ("meadow, lantern, meadow, meadow", 0.5),
     ],
 )
 def test_ruler_cwe(case: Case) -> None:
     check(RulerCwe(common=4).score(case[0], ("lantern", "violin", "harbor", "meadow"), {}), case)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (" ABCDE, FGHIJ, KLMNO", 1),
+        ("KLMNO FGHIJ ABCDE", 1),
+        ("ABCDE", 1 / 3),
+        ("ABCDE, FGHIJ, KLMNO, PQRST", 3 / 4),  # each further name costs
+        ("ABCDE, PQRST", 1 / 4),
+        ("ABCDE ABCDE ABCDE", 1 / 3),  # a set
+        ("abcde, fghij, klmno", 1),
+        ("VAR ABCDE = 12345, VAR FGHIJ", 2 / 3),  # VAR has three letters
+        ("These are ABCDE and FGHIJ", 2 / 4),  # as in the study, a word of five letters is a name
+        ("ABCDEF", 0, FAILED),  # not found inside a longer word
+        ("PQRST", 0),
+        ("", 0, FAILED),
+        ("ABCDÉ", 0, FAILED),
+    ],
+)
+def test_ruler_vt_as_the_study_scores_it(case: Case) -> None:
+    check(RulerVt(hops=2, match="iou").score(case[0], ("ABCDE", "FGHIJ", "KLMNO"), {}), case)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("1. lantern\n2. violin\n3. harbor\n4. meadow", 1),
+        ("meadow harbor violin lantern", 1),
+        ("lantern, violin", 2 / 4),
+        ("lantern, violin, harbor, meadow, window, castle", 4 / 6),
+        ("window, castle", 0),
+        ("lantern, window", 1 / 5),
+        ("lantern lantern lantern", 1 / 4),
+        ("LANTERN", 1 / 4),
+        ("lanterns", 0),  # another word
+        ("an old lantern", 1 / 4),  # words of three letters are passed over
+        ("", 0, FAILED),
+        ("1. 2. 3.", 0, FAILED),
+        ("violín, lantern", 1 / 5),
+    ],
+)
+def test_ruler_cwe_as_the_study_scores_it(case: Case) -> None:
+    scorer = RulerCwe(common=4, match="iou")
+    assert scorer.metric_name() == "iou"
+    check(scorer.score(case[0], ("lantern", "violin", "harbor", "meadow"), {}), case)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +167,8 @@ def test_ruler_cwe(case: Case) -> None:
         ("qwerty asdfgh zxcvbn poiuyt", 1),
         ("the words are: asdfgh", 1 / 3),
         ("q w e r t y", 0, FAILED),
+        ("ｑｗｅｒｔｙ", 0, FAILED),  # full-width letters
+        ("qwertyuiop", 1 / 3, FAILED),  # a substring counts, though no word has six letters
     ],
 )
 def test_ruler_fwe(case: Case) -> None:
@@ -130,6 +190,8 @@ def test_ruler_fwe(case: Case) -> None:
         ("Bronco", 0),
         ("line one\nBroncos", 1),
         ("Bron cos", 0),
+        ("Bróncos", 0),
+        ("Broncos Broncos", 1),
     ],
 )
 def test_ruler_qa(case: Case) -> None:

@@ -87,6 +87,11 @@ class CodeCompletion(Task):
         printed = sandbox.run(f"{meta['definition']}\n\nprint({call})")
         return Score(float(printed is not None and printed.strip() == str(meta["result"])))
 
+    def guess(self, draw: Random, sample: Sample) -> str:
+        """A call with other parameters and values."""
+        _, _, parameters, _ = _Code(draw).function()
+        return ", ".join(f"{name}={draw.randrange(2, 60)}" for name in parameters) + ")"
+
 
 class _Code:
     def __init__(self, draw: Random) -> None:

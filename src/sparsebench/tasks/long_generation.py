@@ -16,7 +16,7 @@ from sparsebench.tasks.window import Window
 from sparsebench.tasks.words import words
 
 _ITEM = re.compile(r"[a-z]+-[a-z]+")
-_TOTAL = re.compile(r"^\W*([a-z]+)\W*[:=]\s*\**(\d+)\b", re.MULTILINE | re.IGNORECASE)
+_TOTAL = re.compile(r"^\W*([a-z]+)\W*[:=]\s*\**(\d{1,9})\b", re.MULTILINE | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,10 @@ class LongGeneration(Task):
         Whatever stands between them is passed over: numbers, bullets, commas. An entry written twice counts as two.
         """
         if meta["kind"] == "aggregate":
-            said: dict[str, str] = {}
+            said: dict[str, int] = {}
             for name, total in _TOTAL.findall(prediction):
-                said.setdefault(name.lower(), total)
-            right = sum(said.get(gold.split(": ")[0]) == gold.split(": ")[1] for gold in answers)
+                said.setdefault(name.lower(), int(total))
+            right = sum(said.get(gold.split(": ")[0]) == int(gold.split(": ")[1]) for gold in answers)
             return Score(right / max(len(said), len(answers)), parse_failed=not said)
         listed = _ITEM.findall(prediction.lower())
         return Score(common(listed, answers) / max(len(listed), len(answers)), parse_failed=not listed)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import takewhile
+from random import Random
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -117,3 +118,7 @@ class RulerFwe(Task):
         """Recall; parsing fails if the text holds no word of six letters."""
         found = re.search(r"(?<![a-z])[a-z]{6}(?![a-z])", prediction, re.IGNORECASE)
         return Score(recall(prediction, answers), parse_failed=not found)
+
+    def guess(self, draw: Random, sample: Sample) -> str:
+        """Random words of six letters."""
+        return " " + ", ".join("".join(draw.choices(_LETTERS, k=6)) for _ in sample.answers)

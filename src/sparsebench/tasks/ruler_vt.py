@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Any, Literal
 
 from sparsebench.tasks.base import Count, Positive, Sample, Score, Task
@@ -117,3 +118,7 @@ class RulerVt(Task):
         named = _NAME.findall(prediction.upper())
         value = recall(prediction, answers) if self.match == "recall" else iou(named, answers)
         return Score(value, parse_failed=not named)
+
+    def guess(self, draw: Random, sample: Sample) -> str:
+        """Random names, as many as are asked for."""
+        return " " + ", ".join("".join(draw.choices(_LETTERS, k=5)) for _ in sample.answers)

@@ -80,7 +80,7 @@ class StoryFiltering(Task):
 
     def score(self, prediction: str, answers: Sequence[str], meta: Mapping[str, Any]) -> Score:
         """Intersection over union of all whole numbers in the text and the gold ones; fails without a number."""
-        listed = {int(number) for number in re.findall(r"(?<![\w.])\d+(?![\w])", prediction)}
+        listed = {int(number) for number in re.findall(r"(?<![\w.])\d{1,9}(?!\w)", prediction)}
         gold = {int(answer) for answer in answers}
         return Score(iou(listed, gold), parse_failed=not listed)
 

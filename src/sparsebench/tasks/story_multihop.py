@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from random import Random
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -14,6 +15,7 @@ from sparsebench.tasks.base import Sample, Score, Task
 from sparsebench.tasks.draw import Draw
 from sparsebench.tasks.story import Story, epilogue, starts, tell
 from sparsebench.tasks.window import Window, too_short
+from sparsebench.tasks.words import words
 
 _MOST_WORDS = 25
 
@@ -87,3 +89,7 @@ class StoryMultihop(Task):
         line = said.replace(normalise(meta["asked"]), " ")
         right = holds_words(line, answers[0]) and len(line.split()) <= _MOST_WORDS
         return Score(float(right), parse_failed=not said)
+
+    def guess(self, draw: Random, sample: Sample) -> str:
+        """A random item."""
+        return f" {draw.choice(words('adjectives'))} {draw.choice(words('nouns'))}"
