@@ -130,6 +130,7 @@ class Grid:
             task=key.task,
             length_tok=key.length,
             samples=self.task(key.task).samples,
+            ranks=max(1, model.gpus),
             **self.config.engine.model_dump(exclude={"threads"}) | ({"dtype": model.dtype} if model.dtype else {}),
         )
 

@@ -65,7 +65,7 @@ class CellSpec(Spec):
 
     Its rows are the product of samples, ``prefill.sparsities`` and all (decode method, sparsity) pairs of ``decode``.
     At most ``batch_rows`` of them decode together in at most ``memory_mib`` MiB beside the weights (None: what the
-    device has free); one prompt and its rows always run.
+    device has free); one prompt and its rows always run. ``ranks`` processes hold the model, one per GPU.
     """
 
     model: str
@@ -79,3 +79,4 @@ class CellSpec(Spec):
     cache: Cache = "shared"
     batch_rows: int = 32
     memory_mib: int | None = None
+    ranks: int = 1

@@ -124,7 +124,7 @@ def _generation(given: argparse.Namespace) -> None:
         model, label = load_random(given.random_weights, given.dtype, device), given.random_weights.stem
     else:
         info = read_info(given.model.parent)
-        model, label = load(Path(info.folder), given.dtype, device).model, info.name
+        model, label = load(Path(info.folder), given.dtype, device, info.rope).model, info.name
     ceilings = measure_ceilings(device, model.dtype)
     subject = Subject(given.label or label, model, load_ops(given.impl, device), ceilings)
     write_table(measure_generation(subject, sweeps, given.length, given.cache, given.fanout), given.output)

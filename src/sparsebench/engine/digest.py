@@ -18,6 +18,7 @@ _NUMERIC = (
     "compact",
     "fanout",
     "generate",
+    "heads",
     "lists",
     "load",
     "ops",

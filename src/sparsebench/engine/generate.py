@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from sparsebench.engine.batch import prefill_batch, start_decoding
 from sparsebench.engine.ops import Ops
+from sparsebench.engine.ranks import ALONE, Ranks
 from sparsebench.engine.rows import Answer, Job, Question
 from sparsebench.engine.step import Stepper
 from sparsebench.spec import Cache
@@ -37,6 +38,8 @@ class Generator:
     cache
         ``shared``: all rows read the full prompt cache through index lists. ``compacted``: evicting rows own a short
         cache and what they dropped is freed.
+    ranks
+        This process's place among those that hold the model. All of them answer the same jobs.
 
     Attributes
     ----------
@@ -50,8 +53,10 @@ class Generator:
         tokenizer: PreTrainedTokenizerBase,
         ops: Ops,
         cache: Cache = "shared",
+        ranks: Ranks = ALONE,
     ) -> None:
         self._model, self._tokenizer, self._ops, self._cache = model, tokenizer, ops, cache
+        self._ranks = ranks
         self._eos = _eos_ids(model, tokenizer)
         self.prefill_s = self.decode_s = 0.0
         self.prefills = self.steps = 0
@@ -80,7 +85,7 @@ class Generator:
         batch = prefill_batch(self._model, self._ops, jobs)
         progress = [
             _Progress(number, place, job.question, density, [])
-            for number, (job, density) in enumerate(zip(jobs, batch.densities, strict=True))
+            for number, (job, density) in enumerate(zip(jobs, self._measured(batch.densities), strict=True))
             for place in range(len(job.decode))
         ]
         return start_decoding(self._model, self._ops, batch, self._cache), progress
@@ -102,7 +107,7 @@ class Generator:
                 reason, text = self._ended(row)
                 if reason is None:
                     continue
-                densities = stepper.run.densities() if densities is None else densities
+                densities = self._measured(stepper.run.densities()) if densities is None else densities
                 answer = Answer(text, tuple(row.ids), reason, row.prefill_density, densities[i])
                 answers[row.job, row.place] = answer
                 if finished is not None:
@@ -113,6 +118,10 @@ class Generator:
                 live, done = [live[i] for i in going], [False] * len(going)
                 stepper.keep(going)
         return answers
+
+    def _measured(self, densities: Sequence[float]) -> list[float]:
+        """Densities over the heads of all ranks."""
+        return self._ranks.mean(densities, self._model.device)
 
     def _ended(self, row: _Progress) -> tuple[str | None, str]:
         """Why the row is done (None: it is not) and its text, cut before a stop string."""

@@ -13,15 +13,14 @@ import pyarrow as pa
 import torch
 
 from sparsebench.engine.digest import engine_digest, row_digest
-from sparsebench.engine.generate import Generator
 from sparsebench.engine.journal import Journal, locked
-from sparsebench.engine.load import load, pick_device, pick_dtype
-from sparsebench.engine.memory import Memory, free_bytes, release
+from sparsebench.engine.launch import started
+from sparsebench.engine.load import pick_device, pick_dtype
+from sparsebench.engine.memory import release
 from sparsebench.engine.ops import load_ops
-from sparsebench.engine.planner import Planner
 from sparsebench.engine.rows import Answer, DecodeSetting, Job, PrefillSetting, Question
+from sparsebench.engine.worker import Worker
 from sparsebench.errors import UserError
-from sparsebench.methods import load_method
 from sparsebench.methods.base import DecodeMethod, PrefillMethod
 from sparsebench.models.info import ModelInfo, read_info
 from sparsebench.spec import CellSpec, MethodSpec
@@ -102,16 +101,8 @@ def _entry(row: _Row, answer: Answer) -> dict[str, Any]:
     }
 
 
-def _compute(cell: CellSpec, info: ModelInfo, longest_tok: int, missing: list[_Row], journal: Journal) -> None:
-    device = pick_device()
-    prefill = load_method(cell.prefill.spec, "prefill")
-    decode = {sweep.spec.label: load_method(sweep.spec, "decode") for sweep in cell.decode}
-    assert isinstance(prefill, PrefillMethod)
-    loaded = load(Path(info.folder), cell.dtype, device, info.rope, longest_tok)
-    generator = Generator(loaded.model, loaded.tokenizer, load_ops(cell.impl, device), cell.cache)
-    jobs = _jobs(missing, prefill, {k: m for k, m in decode.items() if isinstance(m, DecodeMethod)})
-    free = cell.memory_mib * 2**20 if cell.memory_mib else free_bytes(device)
-    planner = Planner(jobs, Memory.of(loaded.model), free, cell.batch_rows)
+def _compute(cell: CellSpec, worker: Worker, missing: list[_Row], journal: Journal) -> None:
+    planner = worker.planner(_jobs(missing, worker.prefill, worker.decode))
     log.info("%s", planner.describe())
     began, done = time.perf_counter(), 0
     for batch in planner:
@@ -121,18 +112,19 @@ def _compute(cell: CellSpec, info: ModelInfo, longest_tok: int, missing: list[_R
             journal.add(row.digest, _entry(row, answer))
 
         try:
-            generator.answer([job for job, _ in batch], keep)
+            worker.answer([job for job, _ in batch], keep)
             failed = False
         except torch.OutOfMemoryError:
             failed = True  # dealt with below: the exception holds on to the tensors of all frames it went through
         if failed:
-            release(device)
+            release(worker.model.device)
             planner.too_large(batch)
             continue
         done += sum(len(members) for _, members in batch)
         elapsed = time.perf_counter() - began
         left = elapsed / done * (len(missing) - done)
         log.info("%d of %d rows, %.0f s so far, about %.0f s to go", done, len(missing), elapsed, left)
+    generator = worker.generator
     log.info(
         "%d prefills in %.1f s, %d decode steps in %.1f s",
         generator.prefills, generator.prefill_s, generator.steps, generator.decode_s,
@@ -167,7 +159,8 @@ def infer_cell(cell: CellSpec, model_dir: Path, samples: pa.Table, journal: Path
         log.info("%s / %s / %s / %d: %d rows, %d in the journal", cell.model, cell.prefill.spec.label, cell.task,
                  cell.length_tok, len(rows), reused)  # fmt: skip
         if missing:
-            _compute(cell, info, _longest(cell, samples), missing, book)
+            with started(cell, info, _longest(cell, samples)) as worker:
+                _compute(cell, worker, missing, book)
         log.info("computed %d rows, reused %d", len(missing), reused)
         entries = [
             {

@@ -15,6 +15,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.distributed import DistributedConfig
 from transformers.utils.logging import disable_progress_bar
 
 from sparsebench.engine.attention import patch
@@ -43,9 +44,9 @@ def pick_dtype(dtype: DType, device: torch.device) -> torch.dtype:
     return chosen
 
 
-def pick_device() -> torch.device:
-    """The first CUDA device that this job may use, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def pick_device(rank: int = 0) -> torch.device:
+    """The CUDA device of a rank among those that this job may use, else the CPU."""
+    return torch.device("cuda", rank) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def check_interface(model: PreTrainedModel, origin: Path) -> None:
@@ -58,7 +59,12 @@ def check_interface(model: PreTrainedModel, origin: Path) -> None:
 
 
 def load(
-    folder: Path, dtype: DType, device: torch.device, rope: Rope | None = None, longest_tok: int | None = None
+    folder: Path,
+    dtype: DType,
+    device: torch.device,
+    rope: Rope | None = None,
+    longest_tok: int | None = None,
+    ranks: int = 1,
 ) -> Loaded:
     """Load weights and tokenizer from ``folder`` (a transformers model folder) onto ``device``.
 
@@ -68,6 +74,8 @@ def load(
         Scaling of positions instead of the one that the folder states.
     longest_tok
         Longest prompt plus answer that will be run (default: what the model takes); LongRoPE picks its factors by it.
+    ranks
+        Processes of the group that this one has joined, each of which calls this and gets its share of the weights.
 
     Raises ``UserError`` when the folder holds no decoder-only model that transformers can route through its attention
     interface.
@@ -77,8 +85,9 @@ def load(
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         limit = _set_positions(config.get_text_config(decoder=True), rope, longest_tok)
+        split = {"distributed_config": DistributedConfig(tp_size=ranks)} if ranks > 1 else {}
         model = AutoModelForCausalLM.from_pretrained(
-            folder, config=config, dtype=pick_dtype(dtype, device), local_files_only=True
+            folder, config=config, dtype=pick_dtype(dtype, device), local_files_only=True, **split
         )
     except UserError as error:
         raise UserError(f"{folder}: {error}") from None
@@ -106,3 +115,31 @@ def _set_positions(config: PreTrainedConfig, rope: Rope | None, longest_tok: int
     if getattr(config, "rope_parameters", None):
         settle(config, longest_tok or limit)
     return limit
+
+
+def check_split(folder: Path, name: str, ranks: int) -> None:
+    """``UserError`` unless the model in ``folder`` can be split over ``ranks`` processes; reads its config alone."""
+    if torch.cuda.is_available() and torch.cuda.device_count() < ranks:
+        raise UserError(
+            f"models.{name}.gpus: {ranks}, and this job sees {torch.cuda.device_count()} (CUDA_VISIBLE_DEVICES, or the "
+            "request to the cluster); allowed: as many as there are"
+        )
+    text = AutoConfig.from_pretrained(folder, local_files_only=True).get_text_config(decoder=True)
+    plan = text.base_model_tp_plan
+    if not plan:
+        raise UserError(
+            f"models.{name}.gpus: {ranks}, and transformers knows no way to split {text.model_type}; allowed: 1"
+        )
+    heads = int(text.num_attention_heads)
+    kv_heads = int(getattr(text, "num_key_value_heads", None) or heads)
+    if splits_heads(text) and (kv_heads % ranks or heads % ranks):
+        allowed = [str(n) for n in range(1, kv_heads + 1) if kv_heads % n == heads % n == 0]
+        raise UserError(
+            f"models.{name}.gpus: {ranks}, and its {kv_heads} KV heads (of {heads} query heads) cannot be shared "
+            f"equally; allowed: {', '.join(allowed)}"
+        )
+
+
+def splits_heads(config: PreTrainedConfig) -> bool:
+    """Whether a text model that is split over ranks gives each its share of heads; else attention is whole on all."""
+    return (config.base_model_tp_plan or {}).get("layers.*.self_attn.k_proj") == "colwise"

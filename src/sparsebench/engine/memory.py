@@ -10,6 +10,7 @@ import torch
 from transformers import PreTrainedModel
 
 from sparsebench.engine.chunks import CHUNK_TOK
+from sparsebench.engine.load import splits_heads
 from sparsebench.engine.rows import Job
 
 GPU_SHARE = 0.85  # of free memory that a batch may plan on; the rest is for fragments and the methods' estimates
@@ -29,13 +30,14 @@ class Memory:
     itemsize: int
 
     @classmethod
-    def of(cls, model: PreTrainedModel) -> Memory:
-        """What the config of ``model`` says."""
+    def of(cls, model: PreTrainedModel, ranks: int = 1) -> Memory:
+        """What the config of ``model`` says, for each of ``ranks`` processes that it is split over."""
         config = model.config.get_text_config()
         heads = int(config.num_attention_heads)
         return cls(
             layers=int(config.num_hidden_layers),
-            kv_heads=int(getattr(config, "num_key_value_heads", None) or heads),
+            kv_heads=int(getattr(config, "num_key_value_heads", None) or heads)
+            // (ranks if splits_heads(config) else 1),
             head_dim=int(getattr(config, "head_dim", None) or config.hidden_size // heads),
             hidden=int(config.hidden_size),
             vocab=int(config.vocab_size),

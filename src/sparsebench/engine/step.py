@@ -21,6 +21,9 @@ def can_capture(model: PreTrainedModel, max_steps: int) -> bool:
     """Whether decode steps of this model can be captured; says so where a GPU is there and they cannot."""
     if model.device.type != "cuda":
         return False
+    if torch.distributed.is_initialized():
+        log.info("decode steps run without a CUDA graph: the model is split over several GPUs")
+        return False
     config = model.config.get_text_config()
     window = getattr(config, "sliding_window", None)
     if window is not None and window < max_steps:

@@ -71,6 +71,8 @@ class Method(ABC):
 
     Class attributes: ``name`` (as in config and charts), ``phase``, ``axes``, ``title`` (for charts and tables),
     ``source`` (paper and authors' code), ``departures`` (each difference from the authors' code, one sentence each).
+    ``independent_heads``: what is selected for a KV head and its query heads depends on their own queries and keys
+    alone. Then a model that is split over GPUs selects on each for its own heads; else all heads are brought together.
     """
 
     name: ClassVar[str]
@@ -79,6 +81,7 @@ class Method(ABC):
     axes: ClassVar[Axes]
     source: ClassVar[str]
     departures: ClassVar[tuple[str, ...]] = ()
+    independent_heads: ClassVar[bool] = False
 
     @classmethod
     def unstated(cls) -> list[str]:

@@ -38,6 +38,7 @@ class BlockSparse(PrefillMethod):
     name: ClassVar[str] = "block_sparse"
     title: ClassVar[str] = "Block-sparse"
     axes: ClassVar[Axes] = Axes(unit="block", importance="block-to-block", budget="uniform", cache="full")
+    independent_heads: ClassVar[bool] = True
     source: ClassVar[str] = "MInference 1.0, arXiv:2407.02490, Algorithm 3; code: microsoft/MInference"
     departures: ClassVar[tuple[str, ...]] = (
         "The first and the diagonal block are always kept (the authors' block-sparse pattern keeps what scores best).",

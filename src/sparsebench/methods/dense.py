@@ -21,6 +21,7 @@ class DensePrefill(PrefillMethod):
     name: ClassVar[str] = "dense"
     title: ClassVar[str] = "Dense"
     axes: ClassVar[Axes] = _AXES
+    independent_heads: ClassVar[bool] = True
     source: ClassVar[str] = "Attention Is All You Need, arXiv:1706.03762, section 3.2.1"
 
     def select(self, q: Tensor, k: Tensor, budget: float, layer: Layer) -> Everything:
@@ -39,6 +40,7 @@ class DenseDecode(DecodeMethod):
     name: ClassVar[str] = "dense"
     title: ClassVar[str] = "Dense"
     axes: ClassVar[Axes] = _AXES
+    independent_heads: ClassVar[bool] = True
     source: ClassVar[str] = "Attention Is All You Need, arXiv:1706.03762, section 3.2.1"
     fixed: ClassVar[bool] = True
 

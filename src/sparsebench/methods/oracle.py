@@ -41,6 +41,7 @@ class OraclePrefill(PrefillMethod):
     name: ClassVar[str] = "oracle"
     title: ClassVar[str] = "Oracle"
     axes: ClassVar[Axes] = Axes(unit="block", importance="true attention mass", budget="uniform", cache="full")
+    independent_heads: ClassVar[bool] = True
     source: ClassVar[str] = _SOURCE
 
     def __post_init__(self) -> None:
@@ -82,6 +83,7 @@ class OracleDecode(DecodeMethod):
     name: ClassVar[str] = "oracle"
     title: ClassVar[str] = "Oracle"
     axes: ClassVar[Axes] = Axes(unit="token", importance="true attention mass", budget="uniform", cache="full")
+    independent_heads: ClassVar[bool] = True
     source: ClassVar[str] = _SOURCE
 
     def prepare(self, k: Tensor, q_window: Tensor, layer: Layer) -> tuple[Tensor, Layer]:

@@ -47,6 +47,7 @@ class Quest(DecodeMethod):
     name: ClassVar[str] = "quest"
     title: ClassVar[str] = "Quest"
     axes: ClassVar[Axes] = Axes(unit="page", importance="token-to-page", budget="uniform", cache="full")
+    independent_heads: ClassVar[bool] = True
     source: ClassVar[str] = "Quest, arXiv:2406.10774, Algorithm 1; code: mit-han-lab/Quest"
     departures: ClassVar[tuple[str, ...]] = (
         "Under GQA the pages are picked per KV head by the bounds' softmax, summed over its query heads; the authors' "

@@ -123,6 +123,7 @@ class SnapKV(DecodeMethod):
     name: ClassVar[str] = "snapkv"
     title: ClassVar[str] = "SnapKV"
     axes: ClassVar[Axes] = Axes(unit="token", importance="global-to-token", budget="uniform", cache="evict")
+    independent_heads: ClassVar[bool] = True
     source: ClassVar[str] = "SnapKV, arXiv:2404.14469, Listing 1; code: FasterDecoding/SnapKV"
     departures: ClassVar[tuple[str, ...]] = (
         "Maxima over 7 positions, as in Ada-KV's code; SnapKV's code averages over 5 unless told otherwise.",

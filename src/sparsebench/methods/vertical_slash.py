@@ -47,6 +47,7 @@ class VerticalSlash(PrefillMethod):
     name: ClassVar[str] = "vertical_slash"
     title: ClassVar[str] = "Vertical-slash"
     axes: ClassVar[Axes] = Axes(unit="vertical/slash", importance="global-to-token", budget="uniform", cache="full")
+    independent_heads: ClassVar[bool] = True
     source: ClassVar[str] = "MInference 1.0, arXiv:2407.02490, Algorithm 2; code: microsoft/MInference"
     departures: ClassVar[tuple[str, ...]] = (
         "Columns and diagonals are equally many and follow from the budget; the authors search both per head offline.",
