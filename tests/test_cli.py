@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -78,6 +79,24 @@ def test_grid_and_schema_print(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "3 cells, 6 prefills, 8 rows; 0 cells dropped" in capsys.readouterr().out
     assert main(["schema"]) == 0
     assert '"properties"' in capsys.readouterr().out
+
+
+def test_a_sample_is_shown_with_the_tokenizer_of_the_first_fetched_model(
+    tiny_llama_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        f"lengths: [1024]\nmodels: {{m: {{hub: o/m}}, tiny: {{path: {tiny_llama_dir}}}}}\ntasks: {{ruler_vt: }}\n"
+    )
+    call = ["show-sample", "--task", "ruler_vt", "--length", "1024", "--config", str(config)]
+    assert main(call) == 1
+    assert "results/models/m/model.json` first" in capsys.readouterr().err
+    source = json.dumps({"path": str(tiny_llama_dir)})
+    assert main(["fetch-model", "tiny", "--source", source, "--folder", "results/models/tiny"]) == 0
+    assert main(call) == 0
+    shown = capsys.readouterr().out
+    assert "Which variables hold the value" in shown and re.search(r"^perfect .* scores 1$", shown, re.MULTILINE)
 
 
 def test_starting_up_imports_no_torch() -> None:

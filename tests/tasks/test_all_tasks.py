@@ -131,7 +131,7 @@ def test_a_perfect_answerer_scores_1_an_empty_one_0_and_a_guesser_chance(
 
 
 @pytest.mark.parametrize("name", list(task_classes()))
-def test_the_chance_level_of_the_class_is_that_of_its_samples(name: str) -> None:
+def test_every_class_states_its_facts(name: str) -> None:
     task = task_classes()[name]
     assert 0 <= task.chance < 0.5 and task.minimum_tok >= 512 and task.source and task.metric
 

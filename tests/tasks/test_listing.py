@@ -17,7 +17,7 @@ def test_the_table_has_a_line_for_every_task() -> None:
     lines = task_table().splitlines()
     assert lines[0].split() == ["task", "metric", "chance", "minimum_tok", "source"]
     assert [line.split()[0] for line in lines[1:]] == list(task_classes())
-    assert "qa_quality" in task_table() and " 0.25 " in task_table()
+    assert "qa_quality" in task_table() and " 0.25 by sample " in task_table()
 
 
 def test_a_sample_is_shown_with_gold_answer_and_scores(tokenizer_dir: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from sparsebench.commands.arguments import Commands, command
@@ -22,7 +23,10 @@ def add(commands: Commands) -> None:
     sub.add_argument("--task", required=True, help="a task of the config, or any task at its defaults")
     sub.add_argument("--length", type=int, required=True, metavar="TOKENS")
     sub.add_argument(
-        "--model", type=Path, required=True, metavar="MODEL.JSON", help="of a fetched model: its tokenizer counts"
+        "--model",
+        type=Path,
+        metavar="MODEL.JSON",
+        help="of a fetched model, whose tokenizer counts; default: the first of the config that is fetched",
     )
     _config(sub)
 
@@ -90,4 +94,19 @@ def _show(given: argparse.Namespace) -> None:
         spec = task_spec(config, given.task)
     else:
         spec = TaskSpec(label=given.task, task=given.task, samples=1, seed=config.seed)
-    print(show_sample(spec, Path(read_info(given.model.parent).folder), given.length))
+    model = given.model or _fetched(config.models)
+    print(show_sample(spec, Path(read_info(model.parent).folder), given.length))
+
+
+def _fetched(models: Iterable[str]) -> Path:
+    """``model.json`` of the first model that is there."""
+    from sparsebench.errors import UserError
+
+    places = [Path("results/models") / name / "model.json" for name in models]
+    for place in places:
+        if place.is_file():
+            return place
+    raise UserError(
+        "no model of the config is fetched yet, and its tokenizer is needed to count: run "
+        f"`snakemake --cores 1 {places[0]}` first, or name another one by --model"
+    )

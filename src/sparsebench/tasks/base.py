@@ -69,8 +69,8 @@ class Task(ABC):
     """One task, as a frozen dataclass.
 
     Class attributes: ``name`` (as in the config), ``metric`` (its name), ``chance`` (score of a guesser who knows the
-    format but not the context), ``minimum_tok`` (shortest length at default parameters, tokens of a common tokenizer),
-    ``source`` (where the task is published).
+    format but not the context, at the shortest length if samples differ), ``minimum_tok`` (shortest length at default
+    parameters, tokens of a common tokenizer), ``source`` (where the task is published).
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")

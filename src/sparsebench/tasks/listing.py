@@ -23,7 +23,8 @@ def task_table() -> str:
 
 
 def _row(cls: type[Task]) -> tuple[str, ...]:
-    return (cls.name, cls.metric, f"{cls.chance:g}", str(cls.minimum_tok), cls.source)
+    chance = f"{cls.chance:g}" if cls.chance_of is Task.chance_of else f"{cls.chance:g} by sample"
+    return (cls.name, cls.metric, chance, str(cls.minimum_tok), cls.source)
 
 
 def show_sample(task: TaskSpec, tokenizer_dir: Path, length: int) -> str:
