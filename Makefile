@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help install demo report test lint format schema clean
+.PHONY: help install demo report test simulate lint format schema clean
 
 PYTHON ?= python3
 CORES ?= $(shell nproc)
@@ -35,6 +35,9 @@ report: $(READY)  ## write results/report.html anew from the results there are
 
 test: $(READY)  ## run all tests
 	python -m pytest
+
+simulate: $(READY)  ## run the simulations of the statistics with all rounds
+	SPARSEBENCH_FULL_SIMULATIONS=1 python -m pytest tests/stats
 
 lint: $(READY)  ## check style, types and the workflow
 	ruff format --check .

@@ -5,9 +5,10 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from sparsebench.stats.frontier import pareto_members
+from sparsebench.stats.frontier import frontier_table, pareto_members
 from sparsebench.tables import FRONTIER
-from tests.stats.synthetic import LENGTHS, accuracy_of, frontier_of, scores_table
+from tests.stats.cells import decode_scores
+from tests.stats.synthetic import LENGTHS, accuracy_of, frontier_of, models_table, scores_table
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +92,49 @@ def test_a_configuration_that_lacks_a_task_is_shown_but_no_member() -> None:
 def test_no_signal_anywhere_gives_an_empty_table() -> None:
     frame = pl.DataFrame(pl.from_arrow(scores_table(20))).filter(pl.col("task") == "vt")
     assert frontier_of(accuracy_of(frame.to_arrow())).num_rows == 0
+
+
+def two_sizes(tokenizer: str | None, n: int = 120) -> pl.DataFrame:
+    """A small model that is right in half of the cases, and a big one that quest at 0.9 brings below it."""
+
+    def truth(model: str, task: str, length: int, method: str, sparsity: float) -> float:
+        if model == "small":
+            return 0.02 if task == "hard" else 0.5
+        return 0.9 if sparsity < 0.9 else 0.4
+
+    scores = decode_scores(truth, ("small", "big"), ("easy", "hard"), n=n)
+    models = models_table("small", "big", tokenizer=tokenizer)
+    tokenizers = dict(zip(models["model"].to_pylist(), models["tokenizer"].to_pylist(), strict=True))
+    return pl.DataFrame(pl.from_arrow(frontier_table(accuracy_of(scores), tokenizers, 500)))
+
+
+def test_models_meet_on_one_frontier_over_the_same_tasks() -> None:
+    table = two_sizes("small")
+    # The small model has no signal on the hard task; it is averaged all the same, as the big one's is.
+    assert set(table["tasks"]) == {"easy, hard"}
+    by = {(r["model"], r["sparsity"]): r for r in table.to_dicts()}
+    assert all(r["cost_share"] == 1 for r in by.values() if r["method"] == "dense")
+    # Cheapest of all: a member although the big model is better.
+    assert by["small", 0.9]["member"] and by["small", 0.9]["model_member"]
+    # The big model at 0.9 is its own cheapest, and beats nothing that costs less.
+    assert by["big", 0.9]["model_member"]
+    assert by["big", 0.8]["member"] and by["big", 0.8]["member_probability"] > 0.5
+    assert not by["big", 0.0]["member"]  # as accurate as at 0.8, and dearer
+
+
+def test_probabilities_are_shares_of_draws() -> None:
+    for column in ("member_probability", "model_member_probability"):
+        table = two_sizes(None)
+        assert table[column].is_between(0, 1).all()
+        assert (table.filter(pl.col(column.removesuffix("_probability")))[column] > 0).all()
+
+
+def test_cost_of_the_whole_model_by_hand(frontier: pl.DataFrame) -> None:
+    line = frontier.filter(
+        (pl.col("phase") == "decode") & (pl.col("method") == "snapkv") & (pl.col("sparsity") == 0.8)
+    ).row(0, named=True)
+    # 134,479,872 weights in 16 bits; 30 layers with K and V of 3 heads of 64 channels, 0.198 of the prompt and a suffix
+    # of 10.5 tokens on average.
+    prompt = line["length_tok"] - 10
+    assert line["cost"] == pytest.approx(2 * 134_479_872 + 30 * 2 * 3 * 64 * 2 * (0.198 * prompt + 10.5))
+    assert line["kv_bytes"] == pytest.approx(line["cost"] - 2 * 134_479_872)

@@ -3,13 +3,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from sparsebench.cli import main
 from sparsebench.errors import UserError
-from sparsebench.stats.query import best, compare, find
+from sparsebench.measure.schema import MEASUREMENTS
+from sparsebench.stats.effects import effects_table
+from sparsebench.stats.iso_cost import iso_cost_table
+from sparsebench.stats.query import best, compare, fastest, find
 from sparsebench.tables import write_table
-from tests.stats.synthetic import accuracy_of, frontier_of, scores_table
+from tests.stats.synthetic import accuracy_of, frontier_of, models_table, scores_table
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +22,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     accuracy = accuracy_of(scores_table(60))
     write_table(accuracy, path / "accuracy.arrow")
     write_table(frontier_of(accuracy), path / "frontier.arrow")
+    write_table(effects_table(accuracy), path / "effects.arrow")
+    write_table(iso_cost_table(accuracy, models_table("tiny-135m"), resamples=300), path / "iso_cost.arrow")
     return path
+
+
+def measurements(**times: float) -> pa.Table:
+    """Decode steps of a whole model at 2,048 tokens, sparsity 0.9."""
+    example = {pa.string(): "", pa.int32(): 1, pa.float64(): 1.0}
+    rows = [
+        {f.name: example[f.type] for f in MEASUREMENTS}
+        | {"kind": "generation", "device": "GPU", "model": "tiny-135m", "phase": "decode", "method": method}
+        | {"length_tok": 2048, "sparsity": 0.9, "time_ms": ms}
+        for method, ms in times.items()
+    ]
+    return pa.Table.from_pylist(rows, schema=MEASUREMENTS)
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +58,29 @@ def test_cheapest_that_keeps_a_share(frontier: pl.DataFrame) -> None:
 
 
 def test_most_accurate_within_a_cost(frontier: pl.DataFrame) -> None:
-    found = best(frontier.filter(pl.col("phase") == "prefill"), cost=0.12)
+    found = best(frontier.filter(pl.col("phase") == "prefill"), attention=0.12)
     assert set(found["method"]) == {"vertical_slash"}
     assert set(found["sparsity"]) == {0.9}
+
+
+def test_a_bound_on_accuracy_and_one_on_the_whole_cost(frontier: pl.DataFrame) -> None:
+    found = best(frontier.filter(pl.col("phase") == "decode"), accuracy=0.7)
+    assert set(found["method"]) == {"quest"}
+    assert (found["accuracy"] >= 0.7).all()
+    assert found["sure"].to_list() == (found["accuracy_low"] >= 0.7).to_list()
+    # Weights are most of what a token of this model reads: no decode configuration costs half.
+    assert best(frontier.filter(pl.col("phase") == "decode"), cost=0.5).is_empty()
+    assert (best(frontier, cost=0.9)["cost_share"] <= 0.9).all()
+
+
+def test_most_accurate_within_a_measured_time(frontier: pl.DataFrame) -> None:
+    timed = pl.DataFrame(pl.from_arrow(measurements(quest=3.0, snapkv=2.0, ada_snapkv=2.5)))
+    # Truth at 0.9: quest keeps 97 %, ada_snapkv 70 %, snapkv 65 %.
+    assert fastest(frontier, timed, None, 5.0)["method"].to_list() == ["quest"]
+    assert fastest(frontier, timed, None, 2.6)["method"].to_list() == ["ada_snapkv"]
+    assert fastest(frontier, timed, 0.9, 2.6).is_empty()
+    with pytest.raises(UserError, match="latency: 0"):
+        fastest(frontier, timed, None, 0)
 
 
 def test_controls_are_no_answer(frontier: pl.DataFrame) -> None:
@@ -79,6 +117,14 @@ def test_at_the_terminal(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert main(["query", "best", "--keep", "0.85", "--phase", "decode", "--tables", str(folder)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[3] for line in lines[:3]] == ["method", "quest", "quest"]
+    assert main(["query", "equal-cost", "--phase", "decode", "--tables", str(folder)]) == 0
+    assert "tiny-135m/ada_snapkv@0.9" in capsys.readouterr().out
+    assert main(["query", "best", "--latency", "5", "--tables", str(folder)]) == 1
+    assert "no measurements; make them with" in capsys.readouterr().err
+    write_table(measurements(quest=3.0), folder / "timed.arrow")
+    call = ["query", "best", "--latency", "5", "--tables", str(folder)]
+    assert main([*call, "--measurements", str(folder / "timed.arrow")]) == 0
+    assert "quest" in capsys.readouterr().out
     assert main(["query", "tolerance", "--keep", "0.8", "--tables", str(folder)]) == 0
     assert "quest" in capsys.readouterr().out
     assert main(["query", "effects", "--phase", "prefill", "--length", "1024", "--tables", str(folder)]) == 0

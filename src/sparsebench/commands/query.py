@@ -11,8 +11,6 @@ from sparsebench.commands.arguments import Commands, command
 if TYPE_CHECKING:
     import polars as pl
 
-    from sparsebench.charts.data import Tables
-
 
 def add(commands: Commands) -> None:
     """Declare the subcommand of this module."""
@@ -23,7 +21,15 @@ def add(commands: Commands) -> None:
 
     sub = command(questions, "best", "the cheapest configuration that keeps a share, or the best within a cost", _best)
     sub.add_argument("--keep", type=float, metavar="SHARE", help="share of dense accuracy to keep")
-    sub.add_argument("--cost", type=float, metavar="SHARE", help="highest attention cost relative to dense")
+    sub.add_argument("--accuracy", type=float, metavar="SHARE", help="least accuracy")
+    sub.add_argument("--cost", type=float, metavar="SHARE", help="highest cost of the whole model relative to dense")
+    sub.add_argument("--attention", type=float, metavar="SHARE", help="highest share of attention")
+    sub.add_argument(
+        "--latency", type=float, metavar="MS", help="longest measured time: of a prefill, or per generated token"
+    )
+    sub.add_argument(
+        "--measurements", type=Path, metavar="FILE", help="for --latency; default: measurements.arrow of --tables"
+    )
     _which(sub)
 
     sub = command(
@@ -36,6 +42,15 @@ def add(commands: Commands) -> None:
 
     sub = command(
         questions, "effects", "every configuration against dense: difference, effect size, adjusted p", _effects
+    )
+    _which(sub)
+
+    sub = command(questions, "equal-cost", "who wins where two configurations cost the same", _equal_cost)
+    _which(sub)
+
+    sub = command(questions, "cost-check", "what the cost model says beside what was measured", _cost_check)
+    sub.add_argument(
+        "--measurements", type=Path, metavar="FILE", help="default: measurements.arrow of the folder of tables"
     )
     _which(sub)
 
@@ -54,10 +69,13 @@ def _which(sub: argparse.ArgumentParser) -> None:
     )
 
 
-def _tables(given: argparse.Namespace) -> Tables:
-    from sparsebench.charts.data import load_tables
+def _read(given: argparse.Namespace, name: str) -> pl.DataFrame:
+    import polars as pl
 
-    return load_tables(given.tables)
+    from sparsebench.tables import read_table
+    from sparsebench.tables.page import schema_of
+
+    return pl.DataFrame(pl.from_arrow(read_table(given.tables / f"{name}.arrow", schema_of(name))))
 
 
 def _asked(frame: pl.DataFrame, given: argparse.Namespace) -> pl.DataFrame:
@@ -78,16 +96,32 @@ def _asked(frame: pl.DataFrame, given: argparse.Namespace) -> pl.DataFrame:
 
 
 def _best(given: argparse.Namespace) -> None:
-    from sparsebench.stats.query import best
+    from sparsebench.stats.query import best, fastest
 
-    found = best(_asked(_tables(given).frontier, given), given.keep, given.cost)
-    if found.is_empty():
-        print("No configuration meets the bounds.")
-    elif given.keep is None:
-        print(_text(found, _BEST))
+    frontier = _asked(_read(given, "frontier"), given)
+    if given.latency is not None:
+        found, columns = fastest(frontier, _timings(given), given.keep, given.latency), _FASTEST
     else:
-        print(_text(found, [*_BEST, "sure"]))
-        print("sure: whether the lower end of the 95 % interval keeps that share too")
+        found, columns = best(frontier, given.keep, given.cost, given.attention, given.accuracy), _BEST
+    print("No configuration meets the bounds." if found.is_empty() else _text(found, columns))
+    if "sure" in columns and not found.is_empty():
+        print("sure: whether the lower ends of the 95 % intervals meet the bounds on accuracy too")
+
+
+def _timings(given: argparse.Namespace) -> pl.DataFrame:
+    import polars as pl
+
+    from sparsebench.errors import UserError
+    from sparsebench.measure.schema import MEASUREMENTS
+    from sparsebench.tables import read_table
+
+    path = given.measurements or given.tables / "measurements.arrow"
+    if not path.is_file():
+        raise UserError(
+            f"{path}: no measurements; make them with `sparsebench measure generation`, or name a file with "
+            "--measurements"
+        )
+    return pl.DataFrame(pl.from_arrow(read_table(path, MEASUREMENTS)))
 
 
 def _tolerance(given: argparse.Namespace) -> None:
@@ -95,44 +129,60 @@ def _tolerance(given: argparse.Namespace) -> None:
 
     from sparsebench.stats.tolerance import tolerance_table
 
-    accuracy = _asked(_tables(given).accuracy, given)
+    accuracy = _asked(_read(given, "accuracy"), given)
     table = pl.DataFrame(pl.from_arrow(tolerance_table(accuracy.to_arrow(), given.keep)))
     print("No task has signal." if table.is_empty() else _text(table, _TOLERANCE))
     print(f"tolerance: keeps {given.keep:.0%} of dense by the lower end of the 95 % interval; by_mean: by the mean")
 
 
 def _effects(given: argparse.Namespace) -> None:
-    import polars as pl
-
-    from sparsebench.stats.effects import effects_table
-
-    # Holm's family is all of a model, so p is adjusted before lines are left out.
-    table = pl.DataFrame(pl.from_arrow(effects_table(_tables(given).accuracy.to_arrow())))
+    table = _read(given, "effects")
     print("Nothing to compare with dense." if table.is_empty() else _text(_asked(table, given), _EFFECTS))
     print("lost, won: share of samples; p_holm: adjusted over all of a model's lines with signal, controls left out")
+
+
+def _cost_check(given: argparse.Namespace) -> None:
+    import polars as pl
+
+    from sparsebench.cost.check import cost_check_table
+    from sparsebench.cost.pricing import shapes_of
+    from sparsebench.spec import MethodSpecs
+
+    models = given.tables / "models.arrow"
+    shapes = shapes_of(_read(given, "models").to_arrow()) if models.is_file() else {}
+    table = pl.DataFrame(pl.from_arrow(cost_check_table(_timings(given).to_arrow(), shapes, MethodSpecs())))
+    print("Nothing measured that the cost model prices." if table.is_empty() else _text(_asked(table, given), _CHECK))
+    print("excess: time_share over cost_share, 1 where the clock agrees with the cost model")
+
+
+def _equal_cost(given: argparse.Namespace) -> None:
+    import polars as pl
+
+    table = _read(given, "iso_cost")
+    if given.model is not None:
+        table = table.filter((pl.col("model_a") == given.model) | (pl.col("model_b") == given.model))
+    for option, column in (("length", "length_tok"), ("phase", "phase")):
+        value = getattr(given, option)
+        table = table if value is None else table.filter(pl.col(column) == value)
+    names = (pl.format("{}/{}@{}", f"model_{side}", f"method_{side}", f"sparsity_{side}").alias(side) for side in "ab")
+    print("No two configurations at equal cost." if table.is_empty() else _text(table.with_columns(names), _DUEL))
+    print("difference: accuracy of a minus b, mean over tasks, with its 95 % interval; undecided: it holds 0")
 
 
 def _compare(given: argparse.Namespace) -> None:
     from sparsebench.stats.query import compare
 
-    table = compare(_asked(_tables(given).accuracy, given), given.a, given.b)
+    table = compare(_asked(_read(given, "accuracy"), given), given.a, given.b)
     print(_text(table, table.columns))
     print(f"a: {given.a}, b: {given.b}; difference: a minus b, paired, with its 95 % interval")
 
 
-_BEST = [
-    "model",
-    "length_tok",
-    "phase",
-    "method",
-    "sparsity",
-    "attention_share",
-    "accuracy",
-    "kept",
-    "kept_low",
-    "kept_high",
-    "n",
-]
+_NAMED = ["model", "length_tok", "phase", "method", "sparsity"]
+_SCORE = ["accuracy", "kept", "kept_low", "kept_high", "n"]
+_BEST = [*_NAMED, "cost_share", "attention_share", *_SCORE, "sure"]
+_FASTEST = [*_NAMED, "device", "time_ms", "speedup", *_SCORE]
+_DUEL = ["kind", "length_tok", "phase", "a", "b", "difference", "difference_low", "difference_high", "p_holm", "winner"]
+_CHECK = ["kind", *_NAMED, "density", "cost_share", "time_share", "excess"]
 _TOLERANCE = ["model", "length_tok", "phase", "method", "task", "tolerance", "by_mean", "n", "worst"]
 _EFFECTS = ["model", "length_tok", "task", "phase", "method", "sparsity", "n_pairs", "difference", "difference_low"]
 _EFFECTS += ["difference_high", "lost", "won", "effect_size", "p", "p_holm"]

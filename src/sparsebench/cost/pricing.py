@@ -21,6 +21,12 @@ FLOP_PER_BYTE = 295.0
 UNITS = {"prefill": "FLOP per prompt", "decode": "bytes per token", "both": "FLOP equivalents per answer"}
 
 
+def shapes_of(models: pa.Table) -> dict[str, ModelShape]:
+    """Shape of each model, by label (from ``MODELS``)."""
+    names = [f.name for f in fields(ModelShape)]
+    return {row["model"]: ModelShape(**{name: row[name] for name in names}) for row in models.to_pylist()}
+
+
 @dataclass(frozen=True)
 class Pricing:
     """Prices configurations.
@@ -43,10 +49,9 @@ class Pricing:
     @classmethod
     def of(cls, models: pa.Table, methods: MethodSpecs, flop_per_byte: float = FLOP_PER_BYTE) -> Pricing:
         """From the table ``MODELS`` and the methods of a config."""
-        names = [f.name for f in fields(ModelShape)]
         dense = MethodSpec(label="dense", method="dense")
         return cls(
-            {row["model"]: ModelShape(**{name: row[name] for name in names}) for row in models.to_pylist()},
+            shapes_of(models),
             {spec.label: load_method(spec, "prefill") for spec in (*methods.prefill, dense)},
             {spec.label: load_method(spec, "decode") for spec in (*methods.decode, dense)},
             flop_per_byte,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import polars as pl
 
@@ -14,45 +16,95 @@ CELL = ["model", "task", "length_tok"]
 GROUP = ["model", "length_tok", "phase"]
 
 
-def best(frontier: pl.DataFrame, keep: float | None = None, cost: float | None = None) -> pl.DataFrame:
+def best(
+    frontier: pl.DataFrame,
+    keep: float | None = None,
+    cost: float | None = None,
+    attention: float | None = None,
+    accuracy: float | None = None,
+) -> pl.DataFrame:
     """The best configuration of each model, length and phase within bounds.
 
     Parameters
     ----------
     frontier
         Schema ``FRONTIER``; filter it to ask about one model, length or phase.
-    keep
-        Least share of dense accuracy to keep, in (0, 1]. The cheapest configuration that does is best.
-    cost
-        Highest attention cost relative to dense, in (0, 1]. Without ``keep`` the most accurate one within it is best.
+    keep, accuracy
+        Least share of dense accuracy to keep, and least accuracy, in (0, 1]. The cheapest configuration that has both
+        is best.
+    cost, attention
+        Highest cost of the whole model and highest share of attention, relative to dense, in (0, 1]. Without ``keep``
+        and ``accuracy`` the most accurate one within them is best.
 
     Returns
     -------
     One line per group in which some configuration meets the bounds. Controls and configurations that lack tasks are no
-    answer. With ``keep``, ``sure`` says whether the lower end of the interval keeps that share too.
+    answer. ``sure`` says whether the lower ends of the intervals meet the bounds on accuracy too.
 
     Raises
     ------
     UserError
         If no bound is given, or one that is out of range.
     """
-    if keep is None and cost is None:
-        raise UserError("no bound: give the share of dense to keep, the highest cost, or both")
-    for name, bound in (("share to keep", keep), ("cost", cost)):
+    bounds = {"share to keep": keep, "cost": cost, "share of attention": attention, "accuracy": accuracy}
+    if all(bound is None for bound in bounds.values()):
+        raise UserError("no bound: give the share of dense to keep, the least accuracy, the highest cost, or several")
+    check_shares(bounds)
+    fit = frontier.filter(~pl.col("control"), pl.col("complete"))
+    for column, limit in (("cost_share", cost), ("attention_share", attention)):
+        fit = fit if limit is None else fit.filter(pl.col(column) <= limit)
+    least = {"kept": keep, "accuracy": accuracy}
+    sure = pl.lit(True)
+    for column, limit in least.items():
+        if limit is not None:
+            fit, sure = fit.filter(pl.col(column) >= limit), sure & (pl.col(f"{column}_low") >= limit)
+    cheapest = keep is not None or accuracy is not None
+    order, descending = (["cost", "accuracy"], [False, True]) if cheapest else (["accuracy", "cost"], [True, False])
+    return (
+        fit.sort(order, descending=descending)
+        .group_by(GROUP, maintain_order=True)
+        .first()
+        .sort(GROUP)
+        .with_columns(sure=sure)
+    )
+
+
+def fastest(frontier: pl.DataFrame, measurements: pl.DataFrame, keep: float | None, within_ms: float) -> pl.DataFrame:
+    """The most accurate configuration whose measured time stays below a bound, per model, length, phase and device.
+
+    Parameters
+    ----------
+    frontier
+        Schema ``FRONTIER``.
+    measurements
+        Schema ``MEASUREMENTS``: lines of ``generation`` are looked at, one row decoding, as labelled in the frontier.
+    keep
+        Least share of dense accuracy to keep.
+    within_ms
+        Longest time: of the whole prefill, or of one decode step.
+    """
+    if within_ms <= 0:
+        raise UserError(f"latency: {within_ms} ms; allowed: above 0")
+    check_shares({"share to keep": keep})
+    timed = (
+        measurements.filter((pl.col("kind") == "generation") & (pl.col("time_ms") <= within_ms))
+        .sort("rows", "time_ms")
+        .group_by("device", "model", "phase", "method", "length_tok", "sparsity", maintain_order=True)
+        .agg(pl.col("time_ms", "speedup", "rows", "cache").first())
+    )
+    on = ["model", "phase", "method", "length_tok", "sparsity"]
+    fit = frontier.filter(~pl.col("control"), pl.col("complete")).join(timed, on=on)
+    fit = fit if keep is None else fit.filter(pl.col("kept") >= keep)
+    group = [*GROUP, "device"]
+    order = fit.sort(["accuracy", "time_ms"], descending=[True, False])
+    return order.group_by(group, maintain_order=True).first().sort(group)
+
+
+def check_shares(bounds: Mapping[str, float | None]) -> None:
+    """``UserError`` for a bound outside (0, 1]."""
+    for name, bound in bounds.items():
         if bound is not None and not 0 < bound <= 1:
             raise UserError(f"{name}: {bound}; allowed: above 0 and at most 1")
-    fit = frontier.filter(~pl.col("control"), pl.col("complete"))
-    if keep is not None:
-        fit = fit.filter(pl.col("kept") >= keep)
-    if cost is not None:
-        fit = fit.filter(pl.col("attention_share") <= cost)
-    order, descending = (
-        (["attention_share", "accuracy"], [False, True])
-        if keep is not None
-        else (["accuracy", "attention_share"], [True, False])
-    )
-    lines = fit.sort(order, descending=descending).group_by(GROUP, maintain_order=True).first().sort(GROUP)
-    return lines if keep is None else lines.with_columns(sure=pl.col("kept_low") >= keep)
 
 
 def find(accuracy: pl.DataFrame, spelled: str) -> pl.DataFrame:

@@ -84,3 +84,22 @@ ISO_COST = pa.schema(
         field("winner", TEXT, "a, b, or undecided: the interval holds 0"),
     ]
 )
+
+COST_CHECK = pa.schema(
+    [
+        field("kind", TEXT, "attention: one layer's; generation: a whole model"),
+        field("device", TEXT, "name of the GPU, or of the processor with its threads"),
+        field("model", TEXT, "the model's label; attention: its shape, as H32 G8 D128"),
+        field("phase", TEXT, "prefill or decode"),
+        field("method", TEXT, "method as named in the config"),
+        field("length_tok", INT, "prompt length", "tokens"),
+        field("sparsity", FLOAT, "target share of attention skipped"),
+        field("density", FLOAT, "measured share of attention computed (prefill) or of prompt KV read (decode)"),
+        field("cache", TEXT, "shared or compacted (evicted KV entries freed)"),
+        field("cost", FLOAT, "by the cost model: FLOP of the prompt (prefill), bytes of a token (decode)"),
+        field("cost_share", FLOAT, "cost over dense's by the cost model"),
+        field("time_ms", FLOAT, "measured", "ms"),
+        field("time_share", FLOAT, "time over that of the fastest dense backend in the same run"),
+        field("excess", FLOAT, "time_share over cost_share: 1 where the clock agrees with the cost model"),
+    ]
+)

@@ -21,6 +21,7 @@ PAGE = (
     "scaling",
     "scaling_points",
     "adaptivity",
+    "cost_check",
 )
 
 

@@ -1,0 +1,69 @@
+"""The cost model beside measured times: of made-up rows whose shares are known, and of those in the repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from sparsebench.cost.check import cost_check_table
+from sparsebench.measure.schema import MEASUREMENTS
+from sparsebench.spec import MethodSpecs
+from sparsebench.tables import COST_CHECK
+from tests.stats.synthetic import shape_of
+
+PUBLISHED = Path(__file__).parents[2] / "resources" / "measurements" / "h200_attention.csv"
+_EXAMPLE = {pa.string(): "", pa.int32(): 1, pa.float64(): 1.0}
+
+
+def measured(**more: object) -> dict[str, object]:
+    row = {f.name: _EXAMPLE[f.type] for f in MEASUREMENTS} | {"kind": "attention", "phase": "decode", "method": "quest"}
+    row |= {"params": '{"page": 16}', "length_tok": 32768, "density": 0.1, "heads": 32, "kv_heads": 8, "head_dim": 128}
+    return row | {"time_ms": 0.2, "baseline_ms": 1.0} | more
+
+
+def check(*rows: dict[str, object]) -> pl.DataFrame:
+    table = cost_check_table(pa.Table.from_pylist(list(rows), schema=MEASUREMENTS), {"m": shape_of("m")}, MethodSpecs())
+    assert table.schema.equals(COST_CHECK, check_metadata=True)
+    return pl.DataFrame(pl.from_arrow(table))
+
+
+def test_shares_by_hand() -> None:
+    line = check(measured()).row(0, named=True)
+    # A tenth of the entries, and bounds of a sixteenth.
+    assert line["cost_share"] == pytest.approx(0.1 + 1 / 16)
+    assert line["time_share"] == pytest.approx(0.2)
+    assert line["excess"] == pytest.approx(0.2 / 0.1625)
+
+
+def test_whole_models_are_priced_with_their_weights() -> None:
+    step = measured(kind="generation", model="m", method="snapkv", params="{}", length_tok=2048, new_tok=1)
+    line = check(step).row(0, named=True)
+    kv, weights = 30 * 2 * 3 * 64 * 2, 2 * 134_479_872
+    assert line["cost"] == pytest.approx(weights + kv * (204.8 + 1))
+    assert line["cost_share"] == pytest.approx((weights + kv * 205.8) / (weights + kv * 2049))
+
+
+def test_what_cannot_be_priced_is_left_out() -> None:
+    unknown_model = measured(kind="generation", model="elsewhere")
+    other = [measured(kind="fanout", method="one_batch"), measured(method="transformers"), unknown_model]
+    assert check(*other).is_empty()
+
+
+def test_published_attention_times_beside_the_model() -> None:
+    """One H200 at 131,072 tokens: what docs/tables.md says of it."""
+    rows = pl.read_csv(PUBLISHED).filter(pl.col("length_tok") == 131_072)
+    lines = check(*(measured(**row) for row in rows.select(set(rows.columns) & set(MEASUREMENTS.names)).to_dicts()))
+    assert lines.height == rows.height
+    excess = lines.group_by("method").agg(low=pl.col("excess").min(), high=pl.col("excess").max())
+    found = {method: (round(low, 1), round(high, 1)) for method, low, high in excess.rows()}
+    assert found == {
+        "block_sparse": (1.1, 1.2),
+        "flexprefill": (1.9, 4.3),
+        "vertical_slash": (12.1, 30.8),
+        "snapkv": (1.6, 2.5),
+        "ada_snapkv": (1.6, 2.6),
+        "quest": (2.2, 3.2),
+    }
