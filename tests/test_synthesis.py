@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from sparsebench.spec import TaskSpec
 from sparsebench.synthesis import synthesise
 from sparsebench.tables import SAMPLES
 from sparsebench.tasks.draw import Draw
+from sparsebench.tasks.window import Window
 
 SETTINGS = [
     ("ruler_niah", {"haystack": "prose"}, 1024),
@@ -122,6 +124,23 @@ def test_a_base_model_gets_the_plain_text_with_its_first_token(tokenizer_dir: Pa
     row = synthesise(spec("ruler_niah", {}, 1), "base", folder, 1024).to_pylist()[0]
     assert row["prompt"].startswith("A text follows") and "<|user|>" not in row["prompt"]
     assert 0.95 * 1024 <= row["prompt_tok"] <= 1024
+
+
+def test_a_prompt_that_does_not_fit_is_made_again_from_text_measured_as_it_stands(
+    tokenizer_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a tokenizer whose words have more tokens together than one by one, but not in the first pieces."""
+    exact = synthesise(spec("ruler_niah", {}, 2), "tiny", tokenizer_dir, 4096)
+    sum_words = Window._sum_words
+
+    def too_few(self: Window, pieces: Sequence[str]) -> Iterator[int]:
+        sizes = sum_words(self, pieces)
+        return sizes if len(pieces) <= 17 else (size - 1 for size in sizes)
+
+    monkeypatch.setattr(Window, "_sum_words", too_few)
+    again = synthesise(spec("ruler_niah", {}, 2), "tiny", tokenizer_dir, 4096)
+    for row, other in zip(again.to_pylist(), exact.to_pylist(), strict=True):
+        assert 0.99 * 4096 <= row["prompt_tok"] <= 4096 and row["answers"] == other["answers"]
 
 
 def test_truncation_asked_for_by_a_tokenizer_file_is_not_applied(tokenizer_dir: Path, tmp_path: Path) -> None:

@@ -32,4 +32,6 @@ def _bench(given: argparse.Namespace) -> None:
     from sparsebench.models.info import read_info
     from sparsebench.tasks.bench import synthesis_figures
 
-    print(synthesis_figures(Path(read_info(given.model.parent).folder), given.lengths, given.samples, given.tasks))
+    folder = Path(read_info(given.model.parent).folder)
+    for line in synthesis_figures(folder, given.lengths, given.samples, given.tasks):
+        print(line, flush=True)

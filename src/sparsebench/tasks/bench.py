@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,19 +58,18 @@ def synthesis_figures(
     lengths: Sequence[int] = (4096, 32768, 131072),
     samples: int = 100,
     tasks: Sequence[str] = (),
-) -> str:
-    """Table of fill ratio, seconds of CPU time and peak memory per task (all of them by default) and length, as text.
+) -> Iterator[str]:
+    """Lines of a table of fill ratio, seconds of CPU time and peak memory per task (by default all) and length.
 
     A task that cannot be made at a length at its default parameters, or whose corpus is not there, says why.
     """
-    lines = [f"{'task':<20} {'length':>8} {'samples':>8} {'fill':>15} {'CPU s':>8} {'peak MiB':>9}"]
+    yield f"{'task':<20} {'length':>8} {'samples':>8} {'fill':>15} {'CPU s':>8} {'peak MiB':>9}"
     for task in tasks or task_classes():
         for length in lengths:
             figure = measure(task, tokenizer_dir, length, samples)
             start = f"{task:<20} {length:>8} {samples:>8}"
             if figure.refused:
-                lines.append(f"{start}  {figure.refused}")
+                yield f"{start}  {figure.refused}"
             else:
                 fill = f"{figure.least_fill:.4f}-{figure.most_fill:.4f}"
-                lines.append(f"{start} {fill:>15} {figure.seconds:>8.1f} {figure.peak_mib:>9.0f}")
-    return "\n".join(lines)
+                yield f"{start} {fill:>15} {figure.seconds:>8.1f} {figure.peak_mib:>9.0f}"

@@ -94,8 +94,8 @@ class Window:
         self._words: dict[str, int] = {}
 
     def after(self, misfit: Misfit) -> Window:
-        """The window for another try: nothing is measured word by word, and the excess is kept back."""
-        margin_tok = self.margin_tok + max(0, misfit.excess_tok)
+        """The window for another try: first nothing is measured word by word, then the excess is kept back too."""
+        margin_tok = self.margin_tok + (0 if self.by_words else max(0, misfit.excess_tok))
         return Window(self._tokenizer, self.length_tok, by_words=False, margin_tok=margin_tok)
 
     def _template(self) -> tuple[str, str]:
