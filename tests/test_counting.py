@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sparsebench.counting import causal_pairs, decode_entries, prefill_pairs
+from sparsebench import counting
+from sparsebench.counting import causal_pairs, decode_entries, prefill_pairs, running_sums
 from sparsebench.selection import BlockSelection, Everything, LineSelection, TokenSelection
 
 
@@ -53,3 +54,9 @@ def test_decode_entries() -> None:
     assert decode_entries(tokens, 100).tolist() == [[3, 7], [100, 1]]
     assert decode_entries(tokens, torch.tensor([100, 90])).tolist() == [[3, 7], [90, 1]]
     assert decode_entries(Everything(), 100).tolist() == [[100]]
+
+
+def test_running_sums_over_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "RUN", 4)
+    x = torch.arange(22.0).view(2, 11)
+    assert torch.equal(running_sums(x), x.cumsum(-1))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sparsebench.selection import BlockSelection, DecodeSelection, Everything, LineSelection, PrefillSelection
+
+RUN = 4096  # entries of a scan that one processor takes
 
 
 def causal_pairs(length: int) -> int:
@@ -83,8 +86,19 @@ def union_pairs(columns: Tensor, diagonals: Tensor) -> Tensor:
     """
     T = columns.shape[-1]
     size = torch.arange(T, 0, -1, device=columns.device)
-    met = diagonals.cumsum(-1).flip(-1)
+    met = running_sums(diagonals.int()).flip(-1)
     return ((size - met) * columns).sum(-1) + (size * diagonals).sum(-1)
+
+
+def running_sums(x: Tensor) -> Tensor:
+    """Inclusive sums along the last axis, run by run: one long scan per row would leave a GPU idle."""
+    n = x.shape[-1]
+    if n <= RUN:
+        return x.cumsum(-1, dtype=x.dtype)
+    runs = F.pad(x, (0, -n % RUN)).unflatten(-1, (-1, RUN)).cumsum(-1, dtype=x.dtype)
+    ends = runs[..., -1].cumsum(-1, dtype=x.dtype)
+    runs[..., 1:, :] += ends[..., :-1, None]
+    return runs.flatten(-2)[..., :n]
 
 
 def _members(indices: Tensor, count: Tensor, length: int) -> Tensor:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sparsebench.kernels import page_tokens_ref, top_entries_ref
+from sparsebench.kernels import block_means_ref, page_tokens_ref, top_entries_ref
 
 
 def test_top_entries_worked_by_hand(device) -> None:
@@ -13,18 +13,26 @@ def test_top_entries_worked_by_hand(device) -> None:
     count = torch.tensor([2, 3], dtype=torch.int32, device=device)
     # of three equal fives the first two; minus zero equals zero
     assert top_entries(scores, count, 4).tolist() == [[0, 2, 0, 0], [0, 3, 4, 0]]
+    # row 0 ends at entry 1, row 1 at entry 2; entry 0 goes before a better one
+    assert top_entries(scores, count, 4, diagonal=1).tolist() == [[0, 1, 0, 0], [0, 1, 2, 0]]
+    count.fill_(2)
+    assert top_entries(scores, count, 2, diagonal=3).tolist() == [[0, 3], [3, 4]]
+    assert top_entries(scores, count, 2, diagonal=3, sink=True).tolist() == [[0, 3], [0, 4]]
 
 
 def check_top(n: int, device: torch.device) -> None:
     from sparsebench.kernels.top_entries import top_entries
 
     torch.manual_seed(n)
-    scores = torch.randn(3, 4, n, device=device)
-    scores[0] = scores[0].round()  # many ties
-    scores[1, 2], scores[1, 2, 0] = -torch.inf, torch.inf
+    scores = torch.randn(4, 3, n, device=device)
+    scores[:, 0] = scores[:, 0].round()  # many ties
+    scores[2, 1], scores[2, 1, 0] = -torch.inf, torch.inf
     width = max(1, n // 3)
-    count = torch.randint(1, width + 1, (3, 4), dtype=torch.int32, device=device)
-    assert torch.equal(top_entries(scores, count, width), top_entries_ref.top_entries(scores, count, width))
+    count = torch.randint(1, width + 1, (3,), dtype=torch.int32, device=device)
+    settings = [{}, {"sink": True}] + [{"diagonal": n - 3, "sink": sink} for sink in (False, True) if n > 5]
+    for setting in settings:
+        want = top_entries_ref.top_entries(scores, count, width, **setting)
+        assert torch.equal(top_entries(scores, count, width, **setting), want)
 
 
 @pytest.mark.parametrize("n", [1, 2, 63, 1000])
@@ -38,7 +46,7 @@ def test_top_entries_match_a_stable_sort_on_gpu(n, gpu, poison) -> None:
     check_top(n, gpu)
 
 
-def check_pages(R, G, ratio, D, S, page, softcap, dtype, device) -> None:
+def check_pages(R, G, ratio, D, S, page, softcap, dtype, device, share=0.5) -> None:
     from sparsebench.kernels.page_tokens import page_tokens
 
     torch.manual_seed(S)
@@ -46,7 +54,7 @@ def check_pages(R, G, ratio, D, S, page, softcap, dtype, device) -> None:
     lowest = torch.randn(G, P, D, device=device).to(dtype)
     highest = (lowest.float() + torch.rand(G, P, D, device=device)).to(dtype)
     q = torch.randn(R, G * ratio, D, device=device).to(dtype)
-    width = (P - 1) // 2
+    width = int((P - 1) * share)
     pages = torch.randint(0, width + 1, (R,), dtype=torch.int32, device=device)
     settings = {"page": page, "length": S, "scale": 0.05, "softcap": softcap}
     got = page_tokens(q, lowest, highest, pages, width, **settings)
@@ -79,8 +87,39 @@ def test_page_tokens_are_those_of_the_best_pages(R, G, ratio, D, S, page, softca
     check_pages(R, G, ratio, D, S, page, softcap, torch.float32, device)
 
 
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.25])
+def test_page_tokens_by_a_coarse_ranking_first(share, device, poison) -> None:
+    check_pages(6, 2, 2, 64, 3333, 16, None, torch.float32, device, share)
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("S", [63, 1000, 4097, 40000])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_page_tokens_on_gpu(S, dtype, gpu, poison) -> None:
-    check_pages(3, 2, 4, 128, S, 16, None, dtype, gpu)
+    for share in (0.05, 0.1, 0.5):
+        check_pages(3, 2, 4, 128, S, 16, None, dtype, gpu, share)
+
+
+def check_means(T: int, D: int, block: int, dtype: torch.dtype, device: torch.device) -> None:
+    from sparsebench.kernels.block_means import block_means
+
+    torch.manual_seed(block)
+    q, k = (torch.randn(2, T, heads, D, device=device).to(dtype).transpose(1, 2) for heads in (4, 2))
+    for got, want in zip(
+        block_means(q, k, block), block_means_ref.block_means(q.double(), k.double(), block), strict=True
+    ):
+        torch.testing.assert_close(got, want.float(), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("block", [16, 64])
+@pytest.mark.parametrize("T", [1, 63, 130])
+def test_block_means(T, block, device, poison) -> None:
+    check_means(T, 80, block, torch.float16, device)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize("T", [1, 111, 4097])
+def test_block_means_on_gpu(T, dtype, gpu, poison) -> None:
+    for D in (64, 96, 128, 256):
+        check_means(T, D, 128, dtype, gpu)

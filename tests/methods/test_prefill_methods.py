@@ -12,6 +12,7 @@ from sparsebench.counting import causal_pairs, prefill_pairs
 from sparsebench.errors import UserError
 from sparsebench.methods.base import Layer
 from sparsebench.methods.block_sparse import BlockSparse
+from sparsebench.methods.estimate import block_means, block_sums, line_sums
 from sparsebench.methods.flexprefill import FlexPrefill, coverage, jensen_shannon_distance
 from sparsebench.methods.oracle import OraclePrefill
 from sparsebench.methods.random import RandomPrefill, scrambled
@@ -150,7 +151,9 @@ def test_flexprefill_picks_the_pattern_of_each_head() -> None:
     q = torch.zeros(1, 2, T, D)
     q[..., 0] = 2.0
     method = FlexPrefill(block=block, tau=0.1)
-    assert method.trusts_pooling(q, k, LAYER).tolist() == [[True, False]]
+    last = q[:, :, -block:]
+    true = block_sums(line_sums(last, k, LAYER)[0], block) / block
+    assert method.trusts_pooling(last, block_means(q, k, block, LAYER)[1], true, LAYER).tolist() == [[True, False]]
     picked = method.select(q, k, 0.35, LAYER)
     rows = valid_lists(picked.blocks, picked.count)
     assert all(5 in rows[i] for i in range(6, 16))

@@ -33,7 +33,7 @@ def _load_rows(base, rows, stride, limit, cols, D: tl.constexpr, DP: tl.constexp
 @triton.jit
 def _block_sparse(
     q, k, v, out, blocks, count,
-    k_b, k_g, k_t, v_b, v_g, v_t,
+    k_b, k_g, k_t, v_b, v_g, v_t, c_b, c_h, c_n,
     T, N, n, scale, cap,
     G: tl.constexpr, REP: tl.constexpr, D: tl.constexpr, DP: tl.constexpr,
     BLOCK: tl.constexpr, BN: tl.constexpr, CAP: tl.constexpr, PRECISION: tl.constexpr,
@@ -52,7 +52,7 @@ def _block_sparse(
     q_tile = q.load([b, h, i * BLOCK, 0]).reshape(BLOCK, DP)
     row = (wide * G * REP + h) * N + i
     entries = blocks + row * n
-    total = tl.load(count + row)
+    total = tl.load(count + wide * c_b + h * c_h + i * c_n)
 
     m = tl.full([BLOCK], float("-inf"), tl.float32)
     norm = tl.zeros([BLOCK], tl.float32)
@@ -140,14 +140,14 @@ def block_sparse_attention(
             f"blocks of {block}: expected [{B}, {H}, {N}, n] and [{B}, {H}, {N}]"
         )
     q, k, v = (unit_stride(t) for t in (q, k, v))
-    blocks, count = blocks.contiguous(), count.contiguous()
+    blocks = blocks.contiguous()
     out = torch.empty((B, H, T, D), dtype=q.dtype, device=q.device)
     padded, size = tile_pow2(D), q.element_size()
     tile = 64 if padded * size <= 256 else 32
     k_at, v_at = (descriptor(op, t, tile, padded) if block >= tile else t for t in (k, v))
     _block_sparse[(B * G * N * (H // G),)](
         descriptor(op, q, block, padded), k_at, v_at, descriptor(op, out, block, padded), blocks, count,
-        *k.stride()[:3], *v.stride()[:3],
+        *k.stride()[:3], *v.stride()[:3], *count.stride(),
         T, N, blocks.shape[3], scale, softcap or 0.0,
         G=G, REP=H // G, D=D, DP=padded, BLOCK=block, BN=tile, CAP=softcap is not None,
         PRECISION="ieee" if q.dtype == torch.float32 else "tf32",

@@ -21,7 +21,7 @@ def check_device(op: str, q: Tensor, *others: Tensor) -> None:
     if q.dtype not in DTYPES:
         raise ValueError(f"{op}: dtype {q.dtype} is not one of {', '.join(map(str, DTYPES))}")
     if q.device.type == "cuda":
-        capability = torch.cuda.get_device_capability(q.device)
+        capability = _capability(q.device)
         if capability < LEAST_CAPABILITY:
             raise ValueError(f"{op}: compute capability {capability[0]}.{capability[1]}, the kernel needs at least 8.0")
     elif not triton.knobs.runtime.interpret:
@@ -75,3 +75,14 @@ def shared_limit(device: torch.device) -> int:
 def fitting_stages(device: torch.device, fixed: int, per_stage: int, most: int) -> int:
     """Depth of the load pipeline, at most ``most``, whose buffers fit beside ``fixed`` bytes."""
     return max(1, min(most, (shared_limit(device) - fixed) // per_stage))
+
+
+def overlaps(device: torch.device) -> bool:
+    """Whether a kernel on ``device`` can start before the one it waits for has ended (dependent launch)."""
+    return device.type == "cuda" and _capability(device) >= (9, 0)
+
+
+@cache
+def _capability(device: torch.device) -> tuple[int, int]:
+    """Asked once: the question takes as long as a launch."""
+    return torch.cuda.get_device_capability(device)

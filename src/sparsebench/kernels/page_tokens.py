@@ -12,20 +12,25 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
-from sparsebench.kernels.checks import check_device, check_heads, check_lists, fitting_stages, tile_pow2
-from sparsebench.kernels.top_entries import MOST, ordered, places
+from sparsebench.kernels.checks import check_device, check_heads, check_lists, fitting_stages, overlaps, tile_pow2
+from sparsebench.kernels.top_entries import MOST, ordered, places, threshold
 
 TILE = 32
 PARTS = 4  # tiles per program, so that loads run ahead of the products
+PAGES_WRITTEN = 512  # at once
+GROUP = 4  # pages of which the best one speaks for all in a first, coarse ranking
 
 
 @triton.jit
 def _bounds(
-    q, lowest, highest, logits, stats, q_r, q_h, b_g, b_p, P, G, tiles, scale, cap,
+    q, lowest, highest, weights, stats, q_r, q_h, b_g, b_p, P, G, tiles, scale, cap,
     REP: tl.constexpr, M: tl.constexpr, D: tl.constexpr, DP: tl.constexpr, BN: tl.constexpr, CAP: tl.constexpr,
-    PRECISION: tl.constexpr, PARTS: tl.constexpr,
+    PRECISION: tl.constexpr, PARTS: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
+    if OVERLAP:
+        gdc_launch_dependents()  # the ranking may start; it waits before it reads
     pid = tl.program_id(0)
     tile = pid % tiles
     rows = tl.num_programs(0) // tiles // G
@@ -38,9 +43,6 @@ def _bounds(
     positive = tl.maximum(query, 0.0).to(query.dtype)
     negative = tl.minimum(query, 0.0).to(query.dtype)
     head = (r * G + g) * REP + heads
-    top = tl.full([M], float("-inf"), tl.float32)
-    total = tl.zeros([M], tl.float32)
-    # the last tile of a program may lie behind the last page, but its first tile never does
     for part in tl.range(0, PARTS):
         here = (tile * PARTS + part) * BN + tl.arange(0, BN)
         seen = (here[:, None] < P) & (cols[None, :] < D)
@@ -52,44 +54,80 @@ def _bounds(
         if CAP:
             bound = cap * (1.0 - 2.0 / (tl.exp2(bound * (2.8853900817779268 / cap)) + 1.0))
         bound = tl.where(here[None, :] < P, bound * 1.4426950408889634, float("-inf"))
-        shown = (heads[:, None] < REP) & (here[None, :] < P)
-        tl.store(logits + head[:, None] * P + here[None, :], bound, mask=shown)
-        top_new = tl.maximum(top, tl.max(bound, 1))
-        total = total * tl.exp2(top - top_new) + tl.sum(tl.exp2(bound - top_new[:, None]), 1)
-        top = top_new
-    tl.store(stats + (head * tiles + tile) * 2, top, mask=heads < REP)
-    tl.store(stats + (head * tiles + tile) * 2 + 1, total, mask=heads < REP)
+        top = tl.max(bound, 1)
+        # a tile behind the last page has no greatest bound
+        weight = tl.exp2(bound - tl.maximum(top, -1.0e30)[:, None])
+        to = head[:, None] * (tiles * PARTS * BN) + here[None, :]
+        tl.store(weights + to, weight, mask=heads[:, None] < REP)
+        to = (head * tiles + tile) * PARTS + part
+        tl.store(stats + to * 3, top, mask=heads < REP)
+        tl.store(stats + to * 3 + 1, tl.sum(weight, 1), mask=heads < REP)
 
 
 @triton.jit
 def _page_tokens(
-    logits, stats, pages, chosen, tokens, P, G, tiles, width, n, length,
-    REP: tl.constexpr, PP: tl.constexpr, TP: tl.constexpr, PAGE: tl.constexpr, STEP: tl.constexpr,
+    weights, stats, pages, scratch, tokens, P, G, tiles, width, n, ending,
+    REP: tl.constexpr, RP: tl.constexpr, TP: tl.constexpr, BN: tl.constexpr, PAGE: tl.constexpr, STEP: tl.constexpr,
+    GROUP: tl.constexpr, FEW: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
+    if OVERLAP:
+        gdc_wait()
+        gdc_launch_dependents()
     pair = tl.program_id(0).to(tl.int64)
     number = tl.load(pages + pair // G)
-    at = tl.arange(0, PP)
     tile = tl.arange(0, TP)
-    score = tl.zeros([PP], tl.float32)
-    for rep in range(REP):
+    there = tile < tiles
+    # what turns the weights of each tile and query head into shares of all pages
+    reps = tl.arange(0, RP)
+    cell = stats + ((pair * REP + reps[:, None]) * tiles + tile[None, :]) * 3
+    known = there[None, :] & (reps[:, None] < REP)
+    top = tl.load(cell, mask=known, other=float("-inf"))
+    total = tl.load(cell + 1, mask=known, other=0.0)
+    share = tl.exp2(top - tl.maximum(tl.max(top, 1), -1.0e30)[:, None])
+    whole = tl.where(reps < REP, tl.sum(total * share, 1), 1.0)
+    tl.store(cell + 2, share / whole[:, None], mask=known)
+    tl.debug_barrier()  # what other threads stored is read below
+    at = tile[:, None] * BN + tl.arange(0, BN)[None, :]
+    score = tl.zeros([TP, BN], tl.float32)
+    for rep in tl.static_range(0, REP):
         head = pair * REP + rep
-        top = tl.load(stats + (head * tiles + tile) * 2, mask=tile < tiles, other=float("-inf"))
-        total = tl.load(stats + (head * tiles + tile) * 2 + 1, mask=tile < tiles, other=0.0)
-        greatest = tl.max(top, 0)
-        normal = greatest + tl.log2(tl.sum(total * tl.exp2(top - greatest), 0))
-        score += tl.exp2(tl.load(logits + head * P + at, mask=at < P, other=float("-inf")) - normal)
+        weight = tl.load(weights + head * (tiles * BN) + at, mask=there[:, None], other=0.0)
+        score += weight * tl.load(stats + (head * tiles + tile) * 3 + 2, mask=there, other=0.0)[:, None]
+    at = tl.arange(0, TP * BN)
     # the last page is always read, so it does not compete
-    ranks = tl.where(at < P - 1, ordered(score), -2147483648)
-    kept, place = places(ranks, number)
-    tl.store(chosen + pair * width + place, at, mask=kept & (place < width))
-    tl.debug_barrier()  # what other threads chose is read below
-    last = (P - 1) * PAGE
-    step = tl.arange(0, STEP)
-    for j in tl.range(0, n, STEP):
-        offset = j + step - (length - last)
-        token = tl.load(chosen + pair * width + offset // PAGE, mask=(offset >= 0) & (offset < number * PAGE), other=0)
-        token = tl.where(offset < 0, last + j + step, token * PAGE + offset % PAGE)
-        tl.store(tokens + pair * n + j + step, token, mask=(j + step) < n)
+    ranks = tl.where(at < P - 1, ordered(tl.reshape(score, [TP * BN])), -2147483648)
+    chosen = scratch + pair * (width + FEW + TP * BN)
+    many = True
+    if FEW > 0:
+        # at least ``number`` and at most FEW groups hold a page of that rank, so what is wanted is among them
+        store = chosen + width
+        tl.store(store + FEW + at, ranks)
+        best = tl.max(tl.reshape(ranks, [TP * BN // GROUP, GROUP]), 1)
+        hopeful = best >= threshold(best, number, FEW)
+        left = tl.sum(hopeful.to(tl.int32), 0)
+        many = (left > FEW) | (left < number)
+        if not many:
+            groups = tl.arange(0, TP * BN // GROUP)
+            tl.store(store + tl.cumsum(hopeful.to(tl.int32), 0) - 1, groups, mask=hopeful)
+            tl.debug_barrier()
+            few = tl.arange(0, FEW * GROUP)
+            valid = few < left * GROUP
+            page = tl.load(store + few // GROUP, mask=valid, other=0) * GROUP + few % GROUP
+            rank = tl.load(store + FEW + page, mask=valid, other=-2147483648)
+            kept, place = places(rank, number, threshold(rank, number, number))
+            tl.store(chosen + place, page, mask=kept)
+    if many:
+        kept, place = places(ranks, number, threshold(ranks, number, number))
+        tl.store(chosen + place, at, mask=kept)
+    tl.debug_barrier()
+    within = tl.arange(0, PAGE)
+    out = tokens + pair * n
+    tl.store(out + within, (P - 1) * PAGE + within, mask=within < ending)
+    for j in tl.range(0, number, STEP):
+        which = j + tl.arange(0, STEP)
+        page = tl.load(chosen + which, mask=which < number, other=0)
+        to = ending + which[:, None] * PAGE + within[None, :]
+        tl.store(out + to, page[:, None] * PAGE + within[None, :], mask=(which < number)[:, None])
 
 
 def page_tokens(
@@ -147,21 +185,26 @@ def page_tokens(
     if lowest.stride() != highest.stride():
         lowest, highest = lowest.contiguous(), highest.contiguous()
     tiles, padded = triton.cdiv(P, TILE * PARTS), tile_pow2(D)
-    logits = torch.empty((R, H, P), dtype=torch.float32, device=q.device)
-    stats = torch.empty((R, H, tiles, 2), dtype=torch.float32, device=q.device)
-    chosen = torch.empty((R, G, max(1, width)), dtype=torch.int32, device=q.device)
-    n = length - (P - 1) * page + width * page
+    weights = torch.empty((R, H, tiles * PARTS * TILE), dtype=torch.float32, device=q.device)
+    stats = torch.empty((R, H, tiles * PARTS, 3), dtype=torch.float32, device=q.device)
+    rows = triton.next_power_of_2(tiles * PARTS)
+    few = triton.next_power_of_2(width + width // 8 + 1)  # groups of pages that a coarse ranking leaves
+    few = few if 2 * few * GROUP <= rows * TILE else 0
+    scratch = torch.empty((R, G, width + few + rows * TILE), dtype=torch.int32, device=q.device)
+    ending = length - (P - 1) * page
+    n = ending + width * page
     tokens = torch.empty((R, G, n), dtype=torch.int32, device=q.device)
+    overlap = overlaps(q.device)
     _bounds[(R * G * tiles,)](
-        q, lowest, highest, logits, stats, *q.stride()[:2], *lowest.stride()[:2], P, G, tiles, scale, softcap or 0.0,
+        q, lowest, highest, weights, stats, *q.stride()[:2], *lowest.stride()[:2], P, G, tiles, scale, softcap or 0.0,
         REP=H // G, M=tile_pow2(H // G), D=D, DP=padded, BN=TILE, CAP=softcap is not None,
-        PRECISION="ieee" if q.dtype == torch.float32 else "tf32", PARTS=PARTS, num_warps=4,
+        PRECISION="ieee" if q.dtype == torch.float32 else "tf32", PARTS=PARTS, OVERLAP=overlap, num_warps=4,
         num_stages=fitting_stages(q.device, 0, 2 * TILE * padded * q.element_size(), 3),
     )  # fmt: skip
-    size = triton.next_power_of_2(P)
     _page_tokens[(R * G,)](
-        logits, stats, pages.contiguous(), chosen, tokens, P, G, tiles, max(1, width), n, length,
-        REP=H // G, PP=size, TP=triton.next_power_of_2(tiles), PAGE=page, STEP=1024,
-        num_warps=4 if size <= 1024 else 8 if size <= 8192 else 16,
+        weights, stats, pages.contiguous(), scratch, tokens, P, G, tiles * PARTS, width, n, ending,
+        REP=H // G, RP=triton.next_power_of_2(H // G), TP=rows, BN=TILE, PAGE=page,
+        STEP=min(PAGES_WRITTEN, triton.next_power_of_2(max(1, width))), GROUP=GROUP, FEW=few, OVERLAP=overlap,
+        num_warps=4 if rows * TILE <= 1024 else 8 if rows * TILE <= 8192 else 16, launch_pdl=overlap,
     )  # fmt: skip
     return tokens

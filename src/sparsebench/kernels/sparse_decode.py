@@ -16,7 +16,7 @@ import triton.language as tl
 from torch import Tensor
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
-from sparsebench.kernels.checks import check_device, check_heads, check_lists, fitting_stages, tile_pow2
+from sparsebench.kernels.checks import check_device, check_heads, check_lists, fitting_stages, overlaps, tile_pow2
 from sparsebench.kernels.online import attend_tile, logits_of
 
 PIECES_PER_PROCESSOR = 4
@@ -52,6 +52,7 @@ def _pieces(
     CAP: tl.constexpr, PRECISION: tl.constexpr, LISTED: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
     if OVERLAP:
+        gdc_wait()  # all that came before has ended, so what the merge reads at its start is there
         gdc_launch_dependents()  # the merge may start and find its pieces; it waits before it reads them
     piece = tl.program_id(0)
     pair, selected_all, length_all = _lengths(span, count, suffix_len, c_r, c_g, s_r, t, R, G, P, LISTED)
@@ -229,8 +230,7 @@ def sparse_decode_attention(
     lens = suffix_len if suffix_len is not None else count
     padded, size = tile_pow2(D), q.element_size()
     tile = 32 if padded * size <= 256 else 16
-    # from compute capability 9.0 on, a dependent kernel can start before the one it waits for has ended
-    overlap = q.is_cuda and torch.cuda.get_device_capability(q.device) >= (9, 0)
+    overlap = overlaps(q.device)
     processors = torch.cuda.get_device_properties(q.device).multi_processor_count if q.is_cuda else 2
     # rows that share a prompt run as several waves, one KV head after the other: their keys then stay in the L2 cache
     waves = min(G, max(1, R // ROWS_PER_WAVE))
@@ -247,9 +247,10 @@ def sparse_decode_attention(
         P=pairs, REP=rep, M=tile_pow2(rep), D=D, DP=padded, BN=tile, CAP=softcap is not None,
         PRECISION="ieee" if q.dtype == torch.float32 else "tf32", LISTED=listed, OVERLAP=overlap,
         num_warps=WARPS, num_stages=fitting_stages(q.device, 16 * padded * size, 2 * tile * padded * size, 3),
+        launch_pdl=overlap,
     )  # fmt: skip
     _merge[(R * H,)](
         part, stats, out, span, count, lens, *count.stride(), lens.stride(0), k_suffix.shape[2], R, G, target,
-        P=pairs, REP=rep, D=D, DP=padded, LISTED=listed, CHUNK=32, OVERLAP=overlap, num_warps=4, launch_pdl=overlap,
+        P=pairs, REP=rep, D=D, DP=padded, LISTED=listed, CHUNK=64, OVERLAP=overlap, num_warps=4, launch_pdl=overlap,
     )  # fmt: skip
     return out

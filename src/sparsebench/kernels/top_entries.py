@@ -25,34 +25,40 @@ def ordered(x):
 
 
 @triton.jit
-def threshold(ranks, count):
-    """A t such that exactly ``count`` of at most 2**20 ``ranks`` are >= t or, with ties, the greatest that has as many.
+def threshold(ranks, count, most):
+    """A t such that at least ``count`` and at most ``most`` of at most 2**15 ``ranks`` are >= t.
 
-    Each step cuts the range in four by three counts in one reduction, and ends as soon as a count is met: for values
-    without ties after about log4 of their number. The least int32 marks entries that do not compete.
+    With too many ties for that, the greatest t that at least ``count`` reach; the least rank of all if fewer compete.
+    Each step cuts the range in five by four counts in one reduction: for values without ties and ``most`` = ``count``
+    about log5 of their number steps. The least int32 marks entries that do not compete.
     """
-    low = tl.min(tl.where(ranks == -2147483648, 2147483647, ranks), 0).to(tl.int64)
-    high = tl.max(ranks, 0).to(tl.int64)
-    while low < high:
-        step = (high - low + 3) // 4
-        one, two, three = low + step, tl.minimum(low + 2 * step, high), tl.minimum(low + 3 * step, high)
-        marks = (ranks >= one.to(tl.int32)).to(tl.int64)
-        marks += (ranks >= two.to(tl.int32)).to(tl.int64) << 21
-        marks += (ranks >= three.to(tl.int32)).to(tl.int64) << 42
-        counts = tl.sum(marks, 0)
-        c1, c2, c3 = counts & 0x1FFFFF, (counts >> 21) & 0x1FFFFF, counts >> 42
-        high = tl.where(c3 >= count, high, tl.where(c2 >= count, three - 1, tl.where(c1 >= count, two - 1, one - 1)))
-        low = tl.where(c3 >= count, three, tl.where(c2 >= count, two, tl.where(c1 >= count, one, low)))
-        met = (c1 == count) | (c2 == count) | (c3 == count)
-        low = tl.where(c1 == count, one, tl.where(c2 == count, two, tl.where(c3 == count, three, low)))
-        high = tl.where(met, low, high)
-    return low.to(tl.int32)
+    low = tl.min(tl.where(ranks == -2147483648, 2147483647, ranks), 0)
+    # differences of int32 fit uint32, and what is added to low never passes the greatest rank
+    span = tl.maximum(tl.max(ranks, 0), low).to(tl.uint32, bitcast=True) - low.to(tl.uint32, bitcast=True)
+    while span > 0:
+        step = span // 5 + 1
+        two, three, four = tl.minimum(2 * step, span), tl.minimum(3 * step, span), tl.minimum(4 * step, span)
+        edge1, edge2 = low + step.to(tl.int32, bitcast=True), low + two.to(tl.int32, bitcast=True)
+        edge3, edge4 = low + three.to(tl.int32, bitcast=True), low + four.to(tl.int32, bitcast=True)
+        # four counts of 16 bits each in one integer; halves are joined without arithmetic
+        under = tl.where(ranks >= edge1, 1, 0) + tl.where(ranks >= edge2, 65536, 0)
+        over = tl.where(ranks >= edge3, 1, 0) + tl.where(ranks >= edge4, 65536, 0)
+        counts = tl.sum((over.to(tl.int64) << 32) | under.to(tl.int64), 0)
+        lower, upper = counts.to(tl.int32), (counts >> 32).to(tl.int32)
+        c1, c2, c3, c4 = lower & 0xFFFF, (lower >> 16) & 0xFFFF, upper & 0xFFFF, (upper >> 16) & 0xFFFF
+        # cuts ascend: the last one that enough entries reach is the new low, and the next one ends the range
+        to1, to2, to3, to4 = c1 >= count, c2 >= count, c3 >= count, c4 >= count
+        rest = tl.where(to3, four - three, tl.where(to2, three - two, tl.where(to1, two - step, step)))
+        rest = tl.where(to4, span - four, tl.maximum(rest, 1) - 1)
+        reached = tl.where(to4, c4, tl.where(to3, c3, tl.where(to2, c2, tl.where(to1, c1, most + 1))))
+        low = tl.where(to4, edge4, tl.where(to3, edge3, tl.where(to2, edge2, tl.where(to1, edge1, low))))
+        span = tl.where(reached <= most, 0, rest)
+    return low
 
 
 @triton.jit
-def places(ranks, count):
-    """Which entries are the ``count`` greatest, and the place of each among them in order of position."""
-    least = threshold(ranks, count)
+def places(ranks, count, least):
+    """Which entries are the ``count`` greatest, given their threshold, and the place of each by position."""
     kept = (ranks >= least).to(tl.int32)
     if tl.sum(kept, 0) != count:
         # equal entries fill what is left, the first ones first
@@ -63,33 +69,50 @@ def places(ranks, count):
 
 
 @triton.jit
-def _top_entries(scores, count, out, s_row, n, width, NP: tl.constexpr, WP: tl.constexpr):
+def _top_entries(
+    scores, count, out, T, n, width, diagonal, NP: tl.constexpr, WP: tl.constexpr, CAUSAL: tl.constexpr,
+    SINK: tl.constexpr,
+):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
-    number = tl.load(count + row)
+    t = (row % T).to(tl.int32)
+    number = tl.load(count + t)
     at = tl.arange(0, NP)
-    # padding ranks below every float, -inf included
-    ranks = tl.where(at < n, ordered(tl.load(scores + row * s_row + at, mask=at < n, other=0.0)), -2147483648)
-    kept, place = places(ranks, number)
+    end = diagonal + t if CAUSAL else n - 1
+    ranks = ordered(tl.load(scores + row * n + at, mask=at <= end, other=0.0))
+    if SINK:
+        ranks = tl.where(at == 0, 2147483646, ranks)
+    if CAUSAL:
+        ranks = tl.where(at == end, 2147483647, ranks)
+    # what does not compete ranks below every float, -inf included
+    ranks = tl.where(at <= end, ranks, -2147483648)
+    kept, place = places(ranks, number, threshold(ranks, number, number))
     tl.store(out + row * width + place, at, mask=kept)
     rest = tl.arange(0, WP)
     tl.store(out + row * width + rest, tl.zeros([WP], tl.int32), mask=(rest >= number) & (rest < width))
 
 
-def top_entries(scores: Tensor, count: Tensor, width: int) -> Tensor:
+def top_entries(
+    scores: Tensor, count: Tensor, width: int, *, diagonal: int | None = None, sink: bool = False
+) -> Tensor:
     """Positions of the ``count`` greatest entries of each row; of equal entries the first come first.
 
     Parameters
     ----------
     scores
-        float32 [..., n], no NaN; n up to 32768.
+        float32 [..., T, n], no NaN where they compete; n up to 32768.
     count
-        int32, broadcast to scores' leading axes; 1 <= count <= width <= n.
+        int32 [T]; 1 <= count <= width <= n.
     width
         Length of the lists.
+    diagonal
+        When set, row t keeps entry ``diagonal + t`` before all others and none behind it, whatever stands there;
+        ``count`` must not exceed ``diagonal + t + 1``.
+    sink
+        Entry 0 comes next before all others.
 
     Returns
     -------
-    int32 [..., width], ascending within the first ``count``; what lies past it is 0.
+    int32 [..., T, width], ascending within the first ``count``; what lies past it is 0.
 
     Raises
     ------
@@ -99,18 +122,18 @@ def top_entries(scores: Tensor, count: Tensor, width: int) -> Tensor:
     op = "top_entries"
     check_device(op, scores, count)
     check_lists(op, count)
-    n = scores.shape[-1]
-    if scores.dtype != torch.float32 or not 1 <= n <= MOST or not 1 <= width <= n:
+    T, n = scores.shape[-2:]
+    if scores.dtype != torch.float32 or not 1 <= n <= MOST or not 1 <= width <= n or count.shape != (T,):
         raise ValueError(
-            f"{op}: scores {tuple(scores.shape)} {scores.dtype} and width {width}: expected float32, at most {MOST} "
-            "entries a row and a width within them"
+            f"{op}: scores {tuple(scores.shape)} {scores.dtype}, count {tuple(count.shape)} and width {width}: "
+            f"expected float32 [..., T, n] with n up to {MOST}, count [T] and a width within n"
         )
-    rows = scores.contiguous().view(-1, n)
-    count = count.expand(scores.shape[:-1]).contiguous()
+    scores, count = scores.contiguous(), count.contiguous()
     out = torch.empty((*scores.shape[:-1], width), dtype=torch.int32, device=scores.device)
     padded = triton.next_power_of_2(n)
-    _top_entries[(rows.shape[0],)](
-        rows, count, out, rows.stride(0), n, width, NP=padded, WP=triton.next_power_of_2(width),
+    _top_entries[(scores.numel() // n,)](
+        scores, count, out, T, n, width, diagonal or 0, NP=padded, WP=triton.next_power_of_2(width),
+        CAUSAL=diagonal is not None, SINK=sink,
         num_warps=1 if padded <= 512 else 2 if padded <= 1024 else 4 if padded <= 4096 else 16,
     )  # fmt: skip
     return out

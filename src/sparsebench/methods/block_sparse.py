@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from sparsebench.methods.base import Axes, Heads, Layer, PrefillMethod
 from sparsebench.methods.budget import blocks_per_row, check_block
-from sparsebench.methods.estimate import block_means, chunks, logits_per_head
+from sparsebench.methods.estimate import block_means, chunks, products_per_head
 from sparsebench.methods.pick import top_blocks
 from sparsebench.selection import BlockSelection
 
@@ -52,15 +51,13 @@ class BlockSparse(PrefillMethod):
     def select(self, q: Tensor, k: Tensor, budget: float, layer: Layer) -> BlockSelection:
         """See :meth:`PrefillMethod.select`."""
         counts = blocks_per_row(q.shape[2], self.block, budget)
-        return top_blocks(self._scores(q, k, layer), counts, self.block, layer)
+        return top_blocks(self._scores(q, k, layer), counts, self.block, layer, sink=True)
 
     def _scores(self, q: Tensor, k: Tensor, layer: Layer) -> Iterator[tuple[int, Tensor]]:
-        queries, keys = block_means(q, self.block), block_means(k, self.block)
+        queries, keys = block_means(q, k, self.block, layer)
         H, N = q.shape[1], keys.shape[2]
         for lo, hi in chunks(N, H * N, q.device):
-            scores = logits_per_head(queries[:, :, lo:hi], keys, layer)
-            scores[..., 0] = torch.finfo(scores.dtype).max  # below the diagonal's infinity
-            yield lo, scores
+            yield lo, products_per_head(queries[:, :, lo:hi], keys, layer)
 
     def estimation_flops(self, length: int, shape: Heads) -> float:
         """See :meth:`PrefillMethod.estimation_flops`: means of queries and keys, and logits of all pairs of means."""

@@ -8,10 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from sparsebench.counting import running_sums
 from sparsebench.errors import UserError
 from sparsebench.methods.base import Axes, Heads, Layer, PrefillMethod
 from sparsebench.methods.budget import check_block
-from sparsebench.methods.estimate import block_means, block_sums, diagonal_sums, last_query_weights, logits_per_head
+from sparsebench.methods.estimate import block_means, block_sums, line_sums, logits_per_head
 from sparsebench.methods.pick import first_blocks
 from sparsebench.selection import BlockSelection
 
@@ -69,50 +70,52 @@ class FlexPrefill(PrefillMethod):
 
     def select(self, q: Tensor, k: Tensor, budget: float, layer: Layer) -> BlockSelection:
         """See :meth:`PrefillMethod.select`."""
-        return first_blocks(self.needed_coverage(q, k, layer), q.shape[2], self.block, budget)
-
-    def trusts_pooling(self, q: Tensor, k: Tensor, layer: Layer) -> Tensor:
-        """Which heads take query-aware blocks, boolean [B, H] (Algorithm 2)."""
-        last = q[:, :, -self.block :]
-        true = sum(block_sums(w, self.block).sum(-2) for _, w in last_query_weights(last, k, layer))
-        assert isinstance(true, Tensor)
-        averaged = last.float().mean(-2, keepdim=True)
-        estimated = logits_per_head(averaged, block_means(k, self.block), layer).softmax(-1)[..., 0, :]
-        return jensen_shannon_distance(true / last.shape[2], estimated) < self.tau
+        return first_blocks(self.needed_coverage(q, k, layer), q.shape[2], self.block, budget, layer)
 
     def needed_coverage(self, q: Tensor, k: Tensor, layer: Layer) -> Tensor:
         """One more than the gamma from which on each key block is kept, float32 [B, H, N, N].
 
         Below 1: the first key block, which comes before all coverage, of the last query blocks first.
         """
-        by_blocks = self._query_aware(q, k, layer)
-        by_lines = self._vertical_slash(q, k, layer)
-        trusted = self.trusts_pooling(q, k, layer)[:, :, None, None]
-        needed = 1 + torch.where(trusted, by_blocks, by_lines)
+        last = q[:, :, -self.block :]
+        queries, keys = block_means(q, k, self.block, layer)
+        columns, diagonals = (block_sums(x, self.block) / last.shape[2] for x in line_sums(last, k, layer))
+        trusted = self.trusts_pooling(last, keys, columns, layer)[:, :, None, None]
+        by_blocks = coverage(pooled_weights(queries, keys, layer).flatten(-2)).unflatten(-1, (columns.shape[-1], -1))
+        needed = 1 + torch.where(trusted, by_blocks, by_lines(coverage(columns), coverage(diagonals)))
         N = needed.shape[-1]
         needed[..., 0] = torch.linspace(1 - 1 / N, 0, N, device=q.device)
         return needed
 
-    def _query_aware(self, q: Tensor, k: Tensor, layer: Layer) -> Tensor:
-        scores = logits_per_head(block_means(q, self.block), block_means(k, self.block), layer)
-        N = scores.shape[-1]
-        row = torch.arange(N, device=q.device)
-        weights = scores.masked_fill_(row[None, :] > row[:, None], -torch.inf).softmax(-1)
-        return coverage(weights.flatten(-2) / N).unflatten(-1, (N, N))
+    def trusts_pooling(self, last: Tensor, keys: Tensor, true: Tensor, layer: Layer) -> Tensor:
+        """Which heads take query-aware blocks, boolean [B, H] (Algorithm 2).
 
-    def _vertical_slash(self, q: Tensor, k: Tensor, layer: Layer) -> Tensor:
-        B, H, T, _ = q.shape
-        vertical = q.new_zeros(B, H, T, dtype=torch.float32)
-        slash = torch.zeros_like(vertical)
-        last = q[:, :, -self.block :]
-        for first, weights in last_query_weights(last, k, layer):
-            vertical += weights.sum(-2)
-            slash += diagonal_sums(weights, first)
-        columns = coverage(block_sums(vertical, self.block) / last.shape[2])
-        diagonals = coverage(block_sums(slash, self.block) / last.shape[2])
-        row = torch.arange(columns.shape[-1], device=q.device)
-        offset = (row[:, None] - row[None, :]).clamp(min=0)
-        return torch.minimum(columns[:, :, None, :], diagonals[..., offset])
+        Parameters
+        ----------
+        last
+            [B, H, L, D]: the last block of queries.
+        keys
+            [B, G, N, D]: means of the key blocks.
+        true
+            [B, H, N]: the share of the last queries' attention that each key block has.
+        """
+        averaged = last.mean(-2, keepdim=True, dtype=torch.float32)
+        estimated = logits_per_head(averaged, keys, layer).softmax(-1)[..., 0, :]
+        return jensen_shannon_distance(true, estimated) < self.tau
+
+
+def pooled_weights(queries: Tensor, keys: Tensor, layer: Layer) -> Tensor:
+    """Softmax over the key blocks of each query block, [B, H, N, N], all of a head sum to 1."""
+    scores = logits_per_head(queries, keys, layer)
+    row = torch.arange(scores.shape[-1], device=scores.device)
+    return scores.masked_fill_(row[None, :] > row[:, None], -torch.inf).softmax(-1).div_(len(row))
+
+
+def by_lines(columns: Tensor, diagonals: Tensor) -> Tensor:
+    """The lesser of each key block's column and block diagonal: two [B, H, N] -> [B, H, N, N]."""
+    row = torch.arange(columns.shape[-1], device=columns.device)
+    offset = (row[:, None] - row[None, :]).clamp(min=0)
+    return torch.minimum(columns[:, :, None, :], diagonals[..., offset])
 
     def estimation_flops(self, length: int, shape: Heads) -> float:
         """See :meth:`PrefillMethod.estimation_flops`: logits of the last block, and of all pairs of means."""
@@ -125,9 +128,9 @@ class FlexPrefill(PrefillMethod):
 def coverage(weights: Tensor) -> Tensor:
     """What is covered before each entry's turn, best first, plus a small slope by rank: [..., n], weights sum to 1."""
     ordered, order = weights.sort(dim=-1, descending=True, stable=True)
-    before = ordered.cumsum(-1) - ordered
+    before = running_sums(ordered).sub_(ordered)
     before += torch.linspace(0, RANK_SLOPE, weights.shape[-1], device=weights.device)
-    return torch.empty_like(before).scatter_(-1, order, before.clamp(min=0))
+    return torch.empty_like(before).scatter_(-1, order, before.clamp_(min=0))
 
 
 def jensen_shannon_distance(p: Tensor, q: Tensor) -> Tensor:

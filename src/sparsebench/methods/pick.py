@@ -8,7 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from sparsebench.counting import block_rows, causal_pairs
+from sparsebench.counting import causal_pairs
 from sparsebench.methods.base import Layer
 from sparsebench.selection import BlockSelection, TokenSelection
 
@@ -32,37 +32,36 @@ def compact(members: Tensor, width: int) -> tuple[Tensor, Tensor]:
     return out[..., :width].contiguous(), members.sum(-1, dtype=torch.int32)
 
 
-def top_blocks(scores: Iterable[tuple[int, Tensor]], counts: Sequence[int], block: int, layer: Layer) -> BlockSelection:
+def top_blocks(
+    scores: Iterable[tuple[int, Tensor]], counts: Sequence[int], block: int, layer: Layer, sink: bool = False
+) -> BlockSelection:
     """The diagonal block of each query block and its best other key blocks.
 
     Parameters
     ----------
     scores
-        Chunks of query blocks: number of the chunk's first, and scores [B, H, chunk, N], which are overwritten. What
-        lies above the diagonal is ignored.
+        Chunks of query blocks: number of the chunk's first, and scores [B, H, chunk, N]. What lies above the diagonal
+        is ignored.
     counts
         N counts, the diagonal among them, as :func:`sparsebench.methods.budget.blocks_per_row` gives them.
+    sink
+        Key block 0 comes before all but the diagonal.
     """
     if layer.impl == "triton":
         from sparsebench.kernels.top_entries import top_entries
     else:
         from sparsebench.kernels.top_entries_ref import top_entries
-    N, widest = len(counts), max(counts)
-    lists, kept = [], []
+    widest = max(counts)
+    lists = []
     for first, chunk in scores:
-        B, H, rows, _ = chunk.shape
-        row = torch.arange(first, first + rows, device=chunk.device)[:, None]
-        key = torch.arange(N, device=chunk.device)
-        # one pass: 0 below the diagonal, infinity on it, minus infinity above
-        bias = torch.zeros(rows, N, device=chunk.device)
-        bias = bias.masked_fill_(key == row, torch.inf).masked_fill_(key > row, -torch.inf)
-        count = counts_on(tuple(counts[first : first + rows]), chunk.device)
-        lists.append(top_entries(chunk.add_(bias), count, widest))
-        kept.append(count.expand(B, H, rows))
-    return BlockSelection(torch.cat(lists, 2), torch.cat(kept, 2), block)
+        count = counts_on(tuple(counts[first : first + chunk.shape[2]]), chunk.device)
+        lists.append(top_entries(chunk, count, widest, diagonal=first, sink=sink))
+    blocks = torch.cat(lists, 2) if len(lists) > 1 else lists[0]
+    kept = counts_on(tuple(counts), blocks.device).expand(blocks.shape[:3])
+    return BlockSelection(blocks, kept, block)
 
 
-def first_blocks(order: Tensor, length: int, block: int, budget: float) -> BlockSelection:
+def first_blocks(order: Tensor, length: int, block: int, budget: float, layer: Layer) -> BlockSelection:
     """As many blocks as the budget pays, over all heads and query blocks of each batch entry together.
 
     Parameters
@@ -76,22 +75,12 @@ def first_blocks(order: Tensor, length: int, block: int, budget: float) -> Block
     The blocks up to the greatest value of ``order`` for which the kept query-key pairs, averaged over heads, do not
     exceed ``budget`` times the causal pairs.
     """
-    H, N = order.shape[1:3]
-    rows = block_rows(length, block, order.device)
-    room = int(budget * causal_pairs(length) * H)
-    place = torch.arange(N, device=order.device)
-    above, diagonal = place[None, :] > place[:, None], place[None, :] == place[:, None]
-    # the bits of floats >= 0, read as integers, keep their order: bisection over them is exact after 31 steps
-    ranks = order.contiguous().view(torch.int32).masked_fill(diagonal, -1).masked_fill(above, 2**31 - 1)
-    low = torch.full_like(ranks[:, 0, 0, 0], -1, dtype=torch.int64)
-    high = torch.full_like(low, 2**31 - 1)
-    for _ in range(32):
-        middle = (low + high) // 2
-        kept = (ranks <= middle[:, None, None, None]).sum(-1)
-        pairs = (rows * (rows + 1) // 2 + (kept - 1) * rows * block).sum((1, 2))
-        low, high = torch.where(pairs <= room, middle, low), torch.where(pairs <= room, high, middle)
-    blocks, count = compact(ranks <= low[:, None, None, None], N)
-    return BlockSelection(blocks, count, block)
+    if layer.impl == "triton":
+        from sparsebench.kernels.least_blocks import least_blocks
+    else:
+        from sparsebench.kernels.least_blocks_ref import least_blocks
+    pairs = int(budget * causal_pairs(length) * order.shape[1])
+    return BlockSelection(*least_blocks(order, length, block, pairs), block)
 
 
 def top_tokens(scores: Tensor, counts: Sequence[int]) -> TokenSelection:

@@ -13,7 +13,7 @@ from torch import Tensor
 from sparsebench.errors import UserError
 from sparsebench.methods.base import Axes, DecodeMethod, Heads, Layer
 from sparsebench.methods.budget import check_positive, tokens_kept
-from sparsebench.methods.estimate import last_query_weights
+from sparsebench.methods.estimate import line_sums
 from sparsebench.methods.pick import row_counts
 from sparsebench.selection import TokenSelection
 
@@ -46,9 +46,7 @@ def voted_scores(k: Tensor, q_window: Tensor, kernel: int, pooling: Pooling, lay
     """
     G, S = k.shape[:2]
     H, W = q_window.shape[:2]
-    votes = q_window.new_zeros(H, S - W, dtype=torch.float32)
-    for _, weights in last_query_weights(q_window, k, layer):
-        votes += weights[..., : S - W].sum(-2)
+    votes = line_sums(q_window[None], k[None], layer)[0][0, :, : S - W]
     if S > W:
         pool = F.max_pool1d if pooling == "max" else F.avg_pool1d
         votes = pool(votes, kernel, stride=1, padding=kernel // 2)

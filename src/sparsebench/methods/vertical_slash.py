@@ -12,7 +12,7 @@ from torch import Tensor
 from sparsebench.counting import causal_pairs, union_pairs
 from sparsebench.methods.base import Axes, Heads, Layer, PrefillMethod
 from sparsebench.methods.budget import check_positive
-from sparsebench.methods.estimate import diagonal_sums, last_query_weights
+from sparsebench.methods.estimate import line_sums
 from sparsebench.methods.pick import compact
 from sparsebench.selection import LineSelection
 
@@ -64,11 +64,7 @@ class VerticalSlash(PrefillMethod):
     def select(self, q: Tensor, k: Tensor, budget: float, layer: Layer) -> LineSelection:
         """See :meth:`PrefillMethod.select`."""
         T = q.shape[2]
-        vertical = q.new_zeros(*q.shape[:2], T, dtype=torch.float32)
-        slash = torch.zeros_like(vertical)
-        for first, weights in last_query_weights(q[:, :, -self.last_q :], k, layer):
-            vertical += weights.sum(-2)
-            slash += diagonal_sums(weights, first)
+        vertical, slash = line_sums(q[:, :, -self.last_q :], k, layer)
         column_rank, diagonal_rank = ranking(vertical, self.sinks), ranking(slash, self.local)
         lines = fitting_lines(column_rank, diagonal_rank, budget)
         # c columns hold at least 1 + 2 + .. + c pairs, so that the budget bounds their number, and that of diagonals
@@ -95,11 +91,17 @@ def ranking(scores: Tensor, promoted: int) -> Tensor:
     int64 [..., T], a permutation of 0 .. T-1; entry 0 is first.
     """
     T = scores.shape[-1]
-    place = scores.argsort(dim=-1, descending=True, stable=True).argsort(-1)
+    place = inverse(scores.argsort(dim=-1, descending=True, stable=True))
     index = torch.arange(T, device=scores.device)
     # doubled, so that a promoted entry goes before the one whose place it takes
     lifted = torch.where(index < promoted, torch.minimum(2 * place, 2 * PROMOTED_EVERY * index - 1), 2 * place)
-    return lifted.argsort(dim=-1, stable=True).argsort(-1)
+    return inverse(lifted.argsort(dim=-1, stable=True))
+
+
+def inverse(order: Tensor) -> Tensor:
+    """Place of each entry in a permutation of the last axis."""
+    index = torch.arange(order.shape[-1], device=order.device).expand(order.shape)
+    return torch.empty_like(order).scatter_(-1, order, index)
 
 
 def fitting_lines(column_rank: Tensor, diagonal_rank: Tensor, budget: float) -> Tensor:
