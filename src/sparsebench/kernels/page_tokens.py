@@ -15,7 +15,7 @@ from torch import Tensor
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 from sparsebench.kernels.checks import check_device, check_heads, check_lists, fitting_stages, overlaps, tile_pow2
-from sparsebench.kernels.top_entries import MOST, ordered, places, threshold
+from sparsebench.kernels.top_entries import MOST, ordered, places, threshold, threshold_from
 
 TILE = 32
 PARTS = 4  # tiles per program, so that loads run ahead of the products
@@ -103,7 +103,8 @@ def _page_tokens(
         store = chosen + width
         tl.store(store + FEW + at, ranks)
         best = tl.max(tl.reshape(ranks, [TP * BN // GROUP, GROUP]), 1)
-        hopeful = best >= threshold(best, number, FEW)
+        least = threshold(best, number, FEW)
+        hopeful = best >= least
         left = tl.sum(hopeful.to(tl.int32), 0)
         many = (left > FEW) | (left < number)
         if not many:
@@ -114,7 +115,7 @@ def _page_tokens(
             valid = few < left * GROUP
             page = tl.load(store + few // GROUP, mask=valid, other=0) * GROUP + few % GROUP
             rank = tl.load(store + FEW + page, mask=valid, other=-2147483648)
-            kept, place = places(rank, number, threshold(rank, number, number))
+            kept, place = places(rank, number, threshold_from(rank, number, number, least))
             tl.store(chosen + place, page, mask=kept)
     if many:
         kept, place = places(ranks, number, threshold(ranks, number, number))

@@ -29,10 +29,18 @@ def threshold(ranks, count, most):
     """A t such that at least ``count`` and at most ``most`` of at most 2**15 ``ranks`` are >= t.
 
     With too many ties for that, the greatest t that at least ``count`` reach; the least rank of all if fewer compete.
-    Each step cuts the range in five by four counts in one reduction: for values without ties and ``most`` = ``count``
-    about log5 of their number steps. The least int32 marks entries that do not compete.
+    The least int32 marks entries that do not compete.
     """
-    low = tl.min(tl.where(ranks == -2147483648, 2147483647, ranks), 0)
+    return threshold_from(ranks, count, most, tl.min(tl.where(ranks == -2147483648, 2147483647, ranks), 0))
+
+
+@triton.jit
+def threshold_from(ranks, count, most, low):
+    """:func:`threshold` where at least ``count`` ranks are known to reach ``low``, or all do.
+
+    Each step cuts the range in five by four counts in one reduction: for values without ties and ``most`` = ``count``
+    about log5 of their number steps.
+    """
     # differences of int32 fit uint32, and what is added to low never passes the greatest rank
     span = tl.maximum(tl.max(ranks, 0), low).to(tl.uint32, bitcast=True) - low.to(tl.uint32, bitcast=True)
     while span > 0:

@@ -103,6 +103,13 @@ class FlexPrefill(PrefillMethod):
         estimated = logits_per_head(averaged, keys, layer).softmax(-1)[..., 0, :]
         return jensen_shannon_distance(true, estimated) < self.tau
 
+    def estimation_flops(self, length: int, shape: Heads) -> float:
+        """See :meth:`PrefillMethod.estimation_flops`: logits of the last block, and of all pairs of means."""
+        blocks = -(-length // self.block)
+        means = (shape.heads + shape.kv_heads) * length * shape.head_dim
+        logits = min(self.block, length) * length + blocks + blocks**2
+        return means + 2.0 * shape.heads * logits * shape.head_dim
+
 
 def pooled_weights(queries: Tensor, keys: Tensor, layer: Layer) -> Tensor:
     """Softmax over the key blocks of each query block, [B, H, N, N], all of a head sum to 1."""
@@ -116,13 +123,6 @@ def by_lines(columns: Tensor, diagonals: Tensor) -> Tensor:
     row = torch.arange(columns.shape[-1], device=columns.device)
     offset = (row[:, None] - row[None, :]).clamp(min=0)
     return torch.minimum(columns[:, :, None, :], diagonals[..., offset])
-
-    def estimation_flops(self, length: int, shape: Heads) -> float:
-        """See :meth:`PrefillMethod.estimation_flops`: logits of the last block, and of all pairs of means."""
-        blocks = -(-length // self.block)
-        means = (shape.heads + shape.kv_heads) * length * shape.head_dim
-        logits = min(self.block, length) * length + blocks + blocks**2
-        return means + 2.0 * shape.heads * logits * shape.head_dim
 
 
 def coverage(weights: Tensor) -> Tensor:
