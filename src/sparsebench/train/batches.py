@@ -29,7 +29,7 @@ IntArray = npt.NDArray[np.int64]
 MOST_ALLOWED = 16
 """Most right continuations of one position that are kept."""
 
-SEPARATOR = 0.2
+SEPARATOR = 0.5
 """Weight of a separator's loss beside that of an answer's token."""
 
 

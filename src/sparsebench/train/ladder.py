@@ -40,11 +40,12 @@ _LENGTHS: tuple[tuple[int, dict[str, Any]], ...] = tuple((n, {}) for n in (1024,
 
 LADDERS: dict[str, tuple[Level, ...]] = {
     # Not a benchmark task: words, then the same words again.
-    "copy": tuple(Level(n, n) for n in (64, 128, 256, 512)),
+    "copy": tuple(Level(n, n) for n in (64, 96, 128, 192, 256, 384, 512, 1024)),
     "ruler_niah": _levels(
         0.6,
         64,
-        (128, {"keys": 1, "queries": 1}),
+        (112, {"keys": 1, "queries": 1}),
+        (144, {"keys": 1, "queries": 1}),
         (192, {"keys": 2, "queries": 2}),
         *((n, {}) for n in (256, 384, 512, 768)),
         *_LENGTHS,
@@ -52,6 +53,7 @@ LADDERS: dict[str, tuple[Level, ...]] = {
     "ruler_vt": _levels(
         0,
         460,
+        (128, {"chains": 2, "hops": 0}),
         (192, {"chains": 3, "hops": 0}),
         (192, {"chains": 3, "hops": 1}),
         (256, {"chains": 4, "hops": 2}),
@@ -78,13 +80,13 @@ LADDERS: dict[str, tuple[Level, ...]] = {
 }
 
 WEIGHTS = {
-    "copy": 0.5,
+    "copy": 0.8,
     "ruler_niah": 1.5,
-    "ruler_vt": 1.0,
-    "ruler_cwe": 1.5,
-    "story_retrieval": 1.2,
-    "story_multihop": 0.4,
-    "story_filtering": 0.3,
+    "ruler_vt": 1.2,
+    "ruler_cwe": 1.2,
+    "story_retrieval": 1.0,
+    "story_multihop": 0.25,
+    "story_filtering": 0.2,
 }
 """Share of the micro-batches per task, before what lags gets more."""
 
@@ -140,8 +142,8 @@ class Curriculum:
         for task, weight in self.weights.items():
             climb, top = self.climbs[task], len(self.levels[task]) - 1
             done = climb.level / max(1, top)
-            if task == "copy":
-                weight *= 1.0 if done < 1 else 0.1
+            if task == "copy" and climb.level == top and climb.right >= CLIMB:
+                weight *= 0.2
             weight *= 2 - done
             parts = {climb.level: 0.7}
             if climb.level < top:

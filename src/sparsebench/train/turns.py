@@ -18,7 +18,7 @@ from sparsebench.tasks.ruler_niah import RulerNiah
 from sparsebench.tasks.ruler_vt import RulerVt
 from sparsebench.tasks.story import ARRIVE, BUY, MEET
 from sparsebench.tasks.story_multihop import StoryMultihop
-from sparsebench.tasks.story_retrieval import KINDS, StoryRetrieval, answer, ask
+from sparsebench.tasks.story_retrieval import KINDS, StoryRetrieval, ask
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,48 @@ def parts_of(perfect: str, answers: Sequence[str]) -> tuple[tuple[str, bool], ..
 
 
 def first_turn(task: Task, sample: Sample) -> Turn:
-    """The benchmark's own prompt and its perfect answer."""
-    any_order = task.name == "ruler_cwe"
-    return Turn(sample.user, sample.answer_prefix, parts_of(sample.perfect, sample.answers), any_order)
+    """The benchmark's own prompt and a right answer to it.
+
+    Where a question lists several keys, the answer says each key again before its value: what follows a key is then
+    read off the text by the mechanism that copies. Scorers look for the values and take such answers as they are.
+    """
+    said = tuple((gold, True) for gold in sample.answers)
+    if isinstance(task, RulerNiah):
+        key_of = {value: key for key, value in _pairs(sample.user)}
+        said = _by_key([(key_of[value], value) for value in sample.answers])
+    elif isinstance(task, StoryRetrieval):
+        found = re.findall(r"^\d+\. (\w+ \w+) .*chapter (\d+)\?$", sample.user.split("Questions:\n")[-1], re.MULTILINE)
+        asked = [(next(kind for kind, word in _ASKS.items() if word in start), int(n)) for start, n in found]
+        said = _by_chapter(asked, sample.answers)
+    else:
+        said = parts_of(sample.perfect, sample.answers)
+    return Turn(sample.user, sample.answer_prefix, said, task.name == "ruler_cwe")
+
+
+def _by_key(pairs: Sequence[tuple[str, str]]) -> tuple[tuple[str, bool], ...]:
+    parts: list[tuple[str, bool]] = []
+    for i, (key, value) in enumerate(pairs):
+        parts += [(f"{',' if i else ''} {key} is:", False), (f" {value}", True)]
+    return tuple(parts)
+
+
+_ASKS = {"town": "town", "person": "Whom", "item": "item"}
+"""A word of the question after each kind of fact."""
+
+_SAYS = {"town": "town", "person": "meet", "item": "item"}
+"""What the answer calls it, a word of the question too."""
+
+
+def _by_chapter(asked: Sequence[tuple[str, int]], values: Sequence[str]) -> tuple[tuple[str, bool], ...]:
+    parts: list[tuple[str, bool]] = []
+    for i, ((kind, number), value) in enumerate(zip(asked, values, strict=True), 1):
+        parts += [(f"{f'{chr(10)}{i}.' if i > 1 else ''} chapter {number} {_SAYS[kind]}:", False), (f" {value}", True)]
+    return tuple(parts)
+
+
+def _pairs(user: str) -> list[tuple[str, str]]:
+    """Keys and values of all needles of a text."""
+    return re.findall(r"\bThe \w+ for (\S+) is: (\S+)\.$", user, re.MULTILINE)
 
 
 def more_turns(task: Task, sample: Sample, draw: Draw) -> Iterator[Turn]:
@@ -66,14 +105,13 @@ def more_turns(task: Task, sample: Sample, draw: Draw) -> Iterator[Turn]:
 
 
 def _needles(task: RulerNiah, sample: Sample, draw: Draw) -> Iterator[Turn]:
-    pairs = re.findall(r"\bThe \w+ for (\S+) is: (\S+)\.$", sample.user, re.MULTILINE)
+    pairs = _pairs(sample.user)
     draw.shuffle(pairs)
     while pairs:
-        n = min(len(pairs), draw.choice((1, 2, task.queries, task.queries, 8, 12)))
+        n = min(len(pairs), draw.choice((1, task.queries, task.queries, 2 * task.queries)))
         asked, pairs = pairs[:n], pairs[n:]
         user, prefix = task.ask([key for key, _ in asked])
-        values = [value for _, value in asked]
-        yield Turn(user.lstrip(), prefix, parts_of(" " + ", ".join(values), values))
+        yield Turn(user.lstrip(), prefix, _by_key(asked))
 
 
 def _chains(task: RulerVt, sample: Sample, draw: Draw) -> Iterator[Turn]:
@@ -137,7 +175,7 @@ def _retrieval(task: StoryRetrieval, sample: Sample, draw: Draw) -> Iterator[Tur
         n = draw.choice((task.questions, task.questions, 2, 8))
         asked, wanted = wanted[:n], wanted[n:]
         values = [told[number - 1][kind] for kind, number in asked]
-        yield Turn(ask(who, asked).lstrip(), task.answer_prefix, parts_of(answer(values), values))
+        yield Turn(ask(who, asked).lstrip(), task.answer_prefix, _by_chapter(asked, values))
 
 
 def _multihop(task: StoryMultihop, sample: Sample, draw: Draw) -> Iterator[Turn]:
