@@ -24,9 +24,9 @@ def add(commands: Commands) -> None:
     sub.add_argument("--device", default="cuda", help="as torch names it")
     sub.add_argument("--no-compile", action="store_true", help="run without torch.compile")
     sub.add_argument("--optimizer", choices=("muon", "adamw"), default="muon")
-    sub.add_argument("--rate", type=float, default=3e-3, help="peak learning rate")
-    sub.add_argument("--tokens", type=int, default=32_768, help="tokens per micro-batch")
-    sub.add_argument("--accumulate", type=int, default=2, help="micro-batches per step")
+    sub.add_argument("--rate", type=float, help="peak learning rate; default: the size's own")
+    sub.add_argument("--tokens", type=int, default=65_536, help="tokens per micro-batch")
+    sub.add_argument("--accumulate", type=int, default=1, help="micro-batches per step")
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument("--steps", type=int, help="end after so many steps, if time is left")
 

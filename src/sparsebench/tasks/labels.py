@@ -40,6 +40,12 @@ class Labels:
     def __init__(self, draw: Random) -> None:
         self._draw = draw
         self._seen: set[str] = set()
+        self._adjectives, self._nouns = _adjectives(), words("nouns")
+        # Half of the training samples use few words, so that most nouns occur in several pairs: a model that looks at
+        # one word of a pair alone is then wrong more often than not.
+        if getattr(draw, "training", False) and draw.random() < 0.5:
+            self._adjectives = tuple(draw.sample(self._adjectives, 60))
+            self._nouns = tuple(draw.sample(self._nouns, 40))
 
     def new(self, kind: Kind) -> str:
         """A label of ``kind`` that this object has not given before and that belongs to its draw."""
@@ -55,4 +61,4 @@ class Labels:
             return "-".join(digits[i : i + 8] for i in range(0, 32, 8))
         if kind == "number":
             return str(self._draw.randrange(1_000_000, 10_000_000))
-        return f"{self._draw.choice(_adjectives())}-{self._draw.choice(words('nouns'))}"
+        return f"{self._draw.choice(self._adjectives)}-{self._draw.choice(self._nouns)}"

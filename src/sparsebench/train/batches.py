@@ -84,19 +84,40 @@ class Row:
         return True
 
 
-def _copy(draw: Draw, level: Level) -> Turn:
-    """Words in random order, to be said again in the same order."""
-    listed = draw.sample(listed_words(), level.total_tok // 2 - 6)
-    parts = tuple((f" {word}", True) for word in listed)
-    return Turn("".join(f" {word}" for word in listed), "", parts)
+def _copy(draw: Draw, level: Level) -> list[Turn]:
+    """Words in random order, then stretches of them: the first words of a stretch are given, the others are to be said.
+
+    Stretches begin anywhere: what follows a word in the text tells how to go on, no fixed distance does. With ``pool``
+    words stand in the text more than once, and two of them tell what follows.
+    """
+    count = level.total_tok // 2 - 2
+    pool = level.params.get("pool", 0)
+    said = draw.sample(listed_words(), pool or count)
+    if pool:
+        pairs: set[tuple[str, str]] = set()
+        several, said = said, draw.sample(said, 2)
+        while len(said) < count:
+            free = [word for word in draw.choices(several, k=8) if (said[-1], word) not in pairs]
+            if not free:
+                break
+            pairs.add((said[-1], free[0]))
+            said.append(free[0])
+    given = 2 if pool else 1
+    turns = []
+    for _ in range(level.total_tok // 16):
+        length = draw.randrange(3, 9)
+        start = draw.randrange(0, len(said) - given - length)
+        words = [f" {word}" for word in said[start : start + given + length]]
+        turns.append(Turn("", "".join(words[:given]), tuple((word, True) for word in words[given:])))
+    turns[0] = replace(turns[0], user="".join(f" {word}" for word in said))
+    return turns
 
 
 def make_row(task: Task | None, level: Level, window: Window, draw: Draw, encoder: Encoder) -> Row:
     """One sample of ``level``: the first turn, then as many more as fit; ``task`` None is the copy task."""
     row = Row(encoder)
     if task is None:
-        first = _copy(draw, level)
-        more: list[Turn] = []
+        first, *more = _copy(draw, level)
     else:
         sample = task.synthesise(draw, window)
         first, more = first_turn(task, sample), list(more_turns(task, sample, draw))

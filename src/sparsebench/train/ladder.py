@@ -39,8 +39,11 @@ def _levels(more: float, extra: int, *steps: tuple[int, dict[str, Any]]) -> tupl
 _LENGTHS: tuple[tuple[int, dict[str, Any]], ...] = tuple((n, {}) for n in (1024, 1536, 2048, 3072, 4096, 6144))
 
 LADDERS: dict[str, tuple[Level, ...]] = {
-    # Not a benchmark task: words, then the same words again.
-    "copy": tuple(Level(n, n) for n in (64, 96, 128, 192, 256, 384, 512, 1024)),
+    # Not a benchmark task: words, then stretches of them again.
+    "copy": (
+        *(Level(n, n) for n in (64, 96, 192, 384)),
+        *(Level(n, n, {"pool": pool}) for n, pool in ((96, 24), (192, 40), (384, 60), (768, 100), (1536, 160))),
+    ),
     "ruler_niah": _levels(
         0.6,
         64,
@@ -80,8 +83,8 @@ LADDERS: dict[str, tuple[Level, ...]] = {
 }
 
 WEIGHTS = {
-    "copy": 0.8,
-    "ruler_niah": 1.5,
+    "copy": 1.5,
+    "ruler_niah": 2.5,
     "ruler_vt": 1.2,
     "ruler_cwe": 1.2,
     "story_retrieval": 1.0,

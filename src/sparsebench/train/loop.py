@@ -17,12 +17,13 @@ from typing import Any, Literal
 import torch
 from transformers import LlamaForCausalLM
 
+from sparsebench.errors import unknown
 from sparsebench.tasks.base import Task
 from sparsebench.tasks.window import load_tokenizer
 from sparsebench.train.batches import Batch, Feed
 from sparsebench.train.checkpoint import resume, save
 from sparsebench.train.ladder import WEIGHTS, Curriculum
-from sparsebench.train.model import build, for_training
+from sparsebench.train.model import SIZES, build, for_training
 from sparsebench.train.muon import Muon
 from sparsebench.train.objective import loss_and_right
 from sparsebench.train.schedule import WARM_UP_STEPS, rate
@@ -47,9 +48,9 @@ class Run:
     device: str = "cpu"
     compiled: bool = True
     optimizer: Literal["muon", "adamw"] = "muon"
-    rate: float = 3e-3
-    tokens: int = 32_768
-    accumulate: int = 2
+    rate: float | None = None
+    tokens: int = 65_536
+    accumulate: int = 1
     seed: int = 0
     steps: int | None = None
     weights: Mapping[str, float] = field(default_factory=dict)
@@ -58,19 +59,27 @@ class Run:
     save_every_s: float = 60.0
 
 
+def peak_rate(run: Run) -> float:
+    """The learning rate asked for, or the size's own."""
+    if run.size not in SIZES:
+        raise unknown("size", run.size, SIZES, "--size")
+    return SIZES[run.size].rate if run.rate is None else run.rate
+
+
 def optimizers_of(model: LlamaForCausalLM, run: Run) -> list[torch.optim.Optimizer]:
     """Muon for the layers' matrices and AdamW for the rest, or AdamW for all."""
+    peak = peak_rate(run)
     matrices = [p for p in model.model.layers.parameters() if p.ndim == 2]
     ids = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if id(p) not in ids]
     settings: dict[str, Any] = {"betas": (0.9, 0.95), "fused": run.device.startswith("cuda")}
     if run.optimizer == "muon":
         return [
-            Muon(matrices, lr=run.rate, weight_decay=0.03),
-            torch.optim.AdamW(rest, lr=run.rate, weight_decay=0.0, **settings),
+            Muon(matrices, lr=peak, weight_decay=0.03),
+            torch.optim.AdamW(rest, lr=peak, weight_decay=0.0, **settings),
         ]
     groups = [{"params": matrices, "weight_decay": 0.03}, {"params": rest, "weight_decay": 0.0}]
-    return [torch.optim.AdamW(groups, lr=run.rate, **settings)]
+    return [torch.optim.AdamW(groups, lr=peak, **settings)]
 
 
 class _Figures:
@@ -120,7 +129,7 @@ def train(run: Run, tasks: Mapping[str, Task]) -> None:
     began = time.monotonic()
     torch.manual_seed(run.seed)
     torch.set_float32_matmul_precision("high")
-    device = torch.device(run.device)
+    device, peak = torch.device(run.device), peak_rate(run)
     run.output.mkdir(parents=True, exist_ok=True)
     tokenizer = load_tokenizer(run.resume) if run.resume else build_tokenizer(tasks)
     model = build(run.size, tokenizer).to(device)
@@ -178,7 +187,7 @@ def train(run: Run, tasks: Mapping[str, Task]) -> None:
             factor = rate(steps + (WARM_UP_STEPS if whole else 0), share, run.final)
             for optimizer in optimizers:
                 for group in optimizer.param_groups:
-                    group["lr"] = run.rate * factor
+                    group["lr"] = peak * factor
             for _ in range(run.accumulate):
                 asked = time.monotonic()
                 batch = feed.next()
@@ -205,7 +214,7 @@ def train(run: Run, tasks: Mapping[str, Task]) -> None:
                     (tokens - logged_tokens) / (now - last_log) / 1e3,
                     100 * waited / (now - last_log),
                     100 * feed.again / max(1, feed.again + feed.fresh),
-                    run.rate * factor,
+                    peak * factor,
                     table,
                 )
                 last_log, logged_tokens, waited, feed.again, feed.fresh = now, tokens, 0.0, 0, 0

@@ -24,18 +24,19 @@ _SHARD = "14MB"
 
 @dataclass(frozen=True)
 class Size:
-    """Width, layers, query heads and SwiGLU width; two KV heads and head dimension 64 throughout."""
+    """Width, layers, query heads, SwiGLU width and peak learning rate; two KV heads and head dimension 64 throughout."""
 
     hidden: int
     layers: int
     heads: int
     inner: int
+    rate: float
 
 
 SIZES = {
-    "nano-2m": Size(192, 4, 4, 320),
-    "nano-6m": Size(320, 5, 4, 704),
-    "nano-18m": Size(512, 6, 8, 1280),
+    "nano-2m": Size(192, 4, 4, 320, 2e-3),
+    "nano-6m": Size(320, 5, 4, 704, 1.5e-3),
+    "nano-18m": Size(512, 6, 8, 1280, 1e-3),
 }
 """Sizes by name; the name counts parameters with a vocabulary of 4,096."""
 
