@@ -24,7 +24,7 @@ _SHARD = "14MB"
 
 @dataclass(frozen=True)
 class Size:
-    """Width, layers, query heads, SwiGLU width and peak learning rate; two KV heads and head dimension 64 throughout."""
+    """Width, layers, query heads, SwiGLU width, peak learning rate; two KV heads and head dimension 64 throughout."""
 
     hidden: int
     layers: int
