@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help install demo report test simulate lint format schema clean
+.PHONY: help install demo studies report test simulate lint format schema clean
 
 PYTHON ?= python3
 CORES ?= $(shell nproc)
@@ -29,6 +29,13 @@ demo: $(READY)  ## run the demo study on this machine and write results/report.h
 	$(WORKFLOW)
 	$(WORKFLOW) --report results/report.html
 	@echo "$(CURDIR)/results/report.html is ready: open it in a browser, no network needed"
+
+studies: $(READY)  ## run the small forms of the six studies; reports in studies/NAME/report.html
+	for file in config/nano/*.yaml; do \
+	  name=$$(basename $$file .yaml); mkdir -p studies/$$name; ln -sfn $(CURDIR)/resources studies/$$name/resources; \
+	  run="snakemake --snakefile Snakefile --cores $(CORES) --configfile $$file --directory studies/$$name --rerun-incomplete"; \
+	  $$run; $$run --report report.html; \
+	done
 
 report: $(READY)  ## write results/report.html anew from the results there are
 	$(WORKFLOW) --report results/report.html

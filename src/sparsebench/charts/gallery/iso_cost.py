@@ -47,7 +47,9 @@ def _panels(phase: str, lines: pl.DataFrame, methods: Methods) -> Any:
     lengths = lengths_of(frame)
     ends = [0.0, *frame["difference_low"].drop_nulls(), *frame["difference_high"].drop_nulls()]
     scale = alt.Scale(domain=[min(ends) - 0.05, max(ends) + 0.05], nice=False)
-    x = alt.X("difference:Q", title="accuracy, large minus small", scale=scale, axis=alt.Axis(format="+.1f"))
+    x = alt.X(
+        "difference:Q", title="accuracy, large minus small", scale=scale, axis=alt.Axis(format="+.2f", tickCount=5)
+    )
     base = alt.Chart().encode(
         y=alt.Y("line:N", sort=alt.SortField("line"), title=None, axis=alt.Axis(labelLimit=200, grid=True)),
         color=methods.encode("color"),

@@ -57,7 +57,7 @@ def _panels(title: str, lines: pl.DataFrame, methods: Methods) -> Any:
             nice=False,
             zero=False,
         ),
-        axis=alt.Axis(values=[0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5], format="~f", grid=False)
+        axis=alt.Axis(values=[0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 2, 5], format="~f", grid=False)
         if log
         else alt.Axis(tickCount=5, format="~f", grid=False),
     )
@@ -75,7 +75,7 @@ def _panels(title: str, lines: pl.DataFrame, methods: Methods) -> Any:
     ]
 
     def front(flat: dict[str, Any]) -> list[Any]:
-        members = alt.Chart().encode(x=x, order="cost_share:Q").transform_filter(alt.datum.model_member)
+        members = alt.Chart().encode(x=x).transform_filter(alt.datum.model_member)
         dense = alt.Chart().encode(x=x).transform_filter(alt.datum.method == DENSE)
         return [
             members.mark_area(color="#000", opacity=0.08, interpolate="step-after").encode(**ACCURACY.ends),

@@ -75,7 +75,7 @@ def _panels(phase: str, lines: pl.DataFrame, methods: Methods, models: list[str]
     bars = base.mark_rule(strokeWidth=1, strokeOpacity=0.45).encode(
         color=colour, opacity=opacity, tooltip=tips, **ACCURACY.ends
     )
-    members = base.transform_filter(alt.datum.member).encode(order="cost:Q")
+    members = base.transform_filter(alt.datum.member)
     band = members.mark_area(color="#000", opacity=0.08, interpolate="step-after").encode(**ACCURACY.ends)
     front = members.mark_line(color="#000", opacity=0.25, strokeWidth=5, interpolate="step-after")
     curves = base.transform_filter(alt.datum.method != DENSE).mark_line(strokeWidth=1.3)
