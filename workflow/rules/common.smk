@@ -67,9 +67,6 @@ def cell_tables(kind):
 
 
 def tables_of(chart):
-    """The tables of this run that a chart reads."""
-    return [
-        f"results/tables/{table}.arrow"
-        for table in chart_constant(chart, "NEEDS")
-        if table in TABLES
-    ]
+    """The tables of this run that a chart reads: accuracy and frontier, which every chart is given, and its own."""
+    needed = {"accuracy", "frontier", *chart_constant(chart, "NEEDS")}
+    return [f"results/tables/{table}.arrow" for table in TABLES if table in needed]
