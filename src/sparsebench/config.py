@@ -108,6 +108,11 @@ class Engine(Spec):
     threads: Annotated[int, Field(ge=1)] = Field(
         8, description="CPU threads per cell, at most; spare cores run other cells"
     )
+    gpu_request: str = Field(
+        "gpu",
+        pattern=r"^(gpu|gres(:[A-Za-z0-9_.]+)?|none)$",
+        description="how jobs ask a cluster for GPUs: gpu (--gpus=1), gres (--gres=gpu:1), gres:TYPE, or none",
+    )
     memory_mib: Annotated[int, Field(ge=1)] | None = Field(
         None,
         description="MiB that a batch may use beside the weights; default: what is free (on a CPU a quarter of it)",

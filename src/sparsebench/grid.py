@@ -96,6 +96,13 @@ class Grid:
         """Label of the model whose tokenizer, and so whose samples, this model uses."""
         return self.config.models[model].tokenizer or model
 
+    def gpu_request(self, model: str) -> tuple[int, str | None]:
+        """What a cell asks a cluster for: GPUs by number, or else generic resources by name."""
+        gpus, kind = self.config.models[model].gpus, self.config.engine.gpu_request
+        if not gpus or kind == "none":
+            return 0, None
+        return (gpus, None) if kind == "gpu" else (0, f"{kind.replace('gres', 'gpu', 1)}:{gpus}")
+
     def task(self, label: str) -> TaskSpec:
         """The task's specification."""
         return task_spec(self.config, label)
@@ -131,7 +138,8 @@ class Grid:
             length_tok=key.length,
             samples=self.task(key.task).samples,
             ranks=max(1, model.gpus),
-            **self.config.engine.model_dump(exclude={"threads"}) | ({"dtype": model.dtype} if model.dtype else {}),
+            **self.config.engine.model_dump(exclude={"threads", "gpu_request"})
+            | ({"dtype": model.dtype} if model.dtype else {}),
         )
 
     def methods(self) -> MethodSpecs:

@@ -8,6 +8,8 @@ from sparsebench.charts.registry import chart_constant, chart_file, chart_names
 from sparsebench.config import LABEL, parse_config
 from sparsebench.errors import UserError
 from sparsebench.grid import Grid, Key
+from sparsebench.jobsize import memory_mb, runtime_min
+from sparsebench.models.info import read_info
 from sparsebench.source import PACKAGE, bytes_digest
 from sparsebench.stats.derived import INPUTS
 from sparsebench.tasks.registry import load_task, task_digest
@@ -34,6 +36,11 @@ if workflow.is_main_process:
         )
 
 
+# Small jobs that travel in one submission run this many at a time; see slurm/config.yaml.
+resource_scopes:
+    bundled="local",
+
+
 wildcard_constraints:
     model=LABEL,
     tokenizer=LABEL,
@@ -50,6 +57,16 @@ def key_of(wildcards):
     return Key(
         wildcards.model, wildcards.prefill, wildcards.task, int(wildcards.length)
     )
+
+
+def size_of(wildcards, input, estimate, *more):
+    """An estimate for a cell's job, from what is known of its model once it is fetched."""
+    os.stat(
+        input.model
+    )  # what is raised where it is missing tells Snakemake to ask again later
+    info = read_info(Path(input.model).parent)
+    gpus = GRID.config.models[wildcards.model].gpus
+    return estimate(GRID.cell(key_of(wildcards)), info, gpus, *more)
 
 
 def samples_of(wildcards):

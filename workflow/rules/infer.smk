@@ -13,7 +13,12 @@ rule infer_cell:
         "../envs/sparsebench.yaml"
     threads: GRID.config.engine.threads
     resources:
-        mem_mb=8000,
+        mem_mb=lambda w, input, attempt: size_of(w, input, memory_mb, attempt),
+        runtime=lambda w, input, threads, attempt: size_of(
+            w, input, runtime_min, threads, attempt
+        ),
+        gpu=lambda w: GRID.gpu_request(w.model)[0],
+        gres=lambda w: GRID.gpu_request(w.model)[1],
     params:
         cell=lambda w: GRID.cell(key_of(w)).model_dump_json(),
         source=lambda w: GRID.engine_digest,

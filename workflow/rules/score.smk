@@ -12,7 +12,9 @@ rule score_cell:
         "../envs/sparsebench.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=lambda w, attempt: 1000 * attempt,
+        runtime=lambda w, attempt: 10 * attempt,
+        bundled=1,
     params:
         task=lambda w: GRID.task(w.task).model_dump_json(),
         source=lambda w: task_digest(GRID.task(w.task)),

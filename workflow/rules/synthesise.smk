@@ -12,7 +12,9 @@ rule synthesise_task:
         "../envs/sparsebench.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=lambda w, attempt: 2000 * attempt,
+        runtime=lambda w, attempt: 30 * attempt,
+        bundled=1,
     params:
         task=lambda w: GRID.task(w.task).model_dump_json(),
         source=lambda w: task_digest(GRID.task(w.task)),

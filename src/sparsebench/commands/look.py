@@ -14,6 +14,10 @@ def add(commands: Commands) -> None:
     """Declare the subcommands of this module."""
     sub = command(commands, "grid", "print the cells and rows of a config, and what was dropped", _grid)
     _config(sub)
+    sub = command(commands, "plan", "print what a config will take: rows, tokens, GPU-hours, memory", _plan)
+    sub.add_argument("--gpu", default="h100", help="kind of GPU: h200, h100, a100-80gb, a100-40gb, l40s, rtx-4090")
+    sub.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="of earlier runs")
+    _config(sub)
     command(commands, "schema", "print the JSON schema of the config", _schema)
     command(commands, "columns", "print the columns of every table with units, as in docs/tables.md", _columns)
     command(commands, "methods", "list the attention methods with their four axes", _methods)
@@ -42,6 +46,15 @@ def _grid(given: argparse.Namespace) -> None:
     from sparsebench.grid import Grid
 
     for line in Grid(read_config(given.config)).lines():
+        print(line)
+
+
+def _plan(given: argparse.Namespace) -> None:
+    from sparsebench.config import read_config
+    from sparsebench.grid import Grid
+    from sparsebench.plan import Planner
+
+    for line in Planner(Grid(read_config(given.config)), given.gpu, given.results).lines():
         print(line)
 
 

@@ -6,6 +6,7 @@ import gc
 import os
 from dataclasses import dataclass
 
+import psutil
 import torch
 from transformers import PreTrainedModel
 
@@ -15,6 +16,8 @@ from sparsebench.engine.rows import Job
 
 GPU_SHARE = 0.85  # of free memory that a batch may plan on; the rest is for fragments and the methods' estimates
 CPU_SHARE = 0.25  # other cells run beside this one
+JOB_SHARE = 0.8  # of what a cluster's job may still take
+JOB_BYTES = 400 * 2**20  # Snakemake's two processes inside a job
 STATE_SHARE = 0.25  # what methods keep of a prompt, as a share of its KV cache; page bounds take 1/8 at most
 
 
@@ -68,7 +71,12 @@ class Memory:
 def free_bytes(device: torch.device) -> int:
     """What a batch may use of the memory that is free now."""
     if device.type != "cuda":
-        return int(CPU_SHARE * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        free = CPU_SHARE * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        if limit := os.environ.get("SLURM_MEM_PER_NODE"):
+            # SLURM kills jobs above it: what they took so far, and Snakemake beside them, counts.
+            left = int(limit) * 2**20 - psutil.Process().memory_info().rss - JOB_BYTES
+            free = min(free, JOB_SHARE * max(left, 0))
+        return int(free)
     free, _ = torch.cuda.mem_get_info(device)
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return int(GPU_SHARE * (free + unused))

@@ -14,7 +14,8 @@ from sparsebench.models.rope import Rope, long_above
 from sparsebench.spec import Spec
 
 FILE = "model.json"
-_WEIGHTS = ("*.safetensors", "*.bin", "*.gguf", "config.json", "generation_config.json")
+_TENSORS = ("*.safetensors", "*.bin", "*.gguf")
+_WEIGHTS = (*_TENSORS, "config.json", "generation_config.json")
 _TOKENIZER = ("tokenizer*.json", "*.model", "vocab.*", "merges.txt", "chat_template*", "special_tokens_map.json")
 
 
@@ -40,6 +41,7 @@ class ModelInfo(Spec):
     hidden: int
     rope: Rope | None = None
     long_above_tok: int | None = None
+    weights_bytes: int = 0
 
     def model_digest(self, longest_tok: int) -> str:
         """Digest of the weights and of how positions of sequences up to ``longest_tok`` are scaled."""
@@ -90,6 +92,7 @@ def describe_folder(
             hidden=hidden,
             rope=rope,
             long_above_tok=long_above(text),
+            weights_bytes=sum(file.stat().st_size for pattern in _TENSORS for file in folder.glob(pattern)),
         )
     except AttributeError as missing:
         raise UserError(
