@@ -18,7 +18,7 @@ from sparsebench.tables import SAMPLES
 from sparsebench.tasks.base import Sample, Task
 from sparsebench.tasks.draw import Draw, stable_seed
 from sparsebench.tasks.registry import load_task
-from sparsebench.tasks.window import Encoded, Misfit, Window, load_tokenizer
+from sparsebench.tasks.window import Encoded, Misfit, Window, load_tokenizer, too_short
 
 
 def sample_digest(prompt_ids: Sequence[int], max_new_tok: int, stop: Sequence[str]) -> str:
@@ -48,6 +48,8 @@ def make_sample(
         encoded = window.encode(sample.user, sample.answer_prefix, sample.evidence, f"task {spec.label}")
     except Misfit as misfit:
         if tries == 1:
+            if window.length_tok < task.minimum_tok:
+                raise too_short(spec.task, window, task.minimum_tok) from None
             raise
         return make_sample(task, spec, index, tokenizer, window.after(misfit), tries - 1)
     return sample, encoded, draw
