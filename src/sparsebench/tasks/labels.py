@@ -7,6 +7,7 @@ from functools import cache
 from random import Random
 from typing import Literal
 
+from sparsebench.errors import UserError
 from sparsebench.tasks.draw import belongs
 from sparsebench.tasks.words import words
 
@@ -21,6 +22,12 @@ SHAPES: dict[str, re.Pattern[str]] = {
 
 NOUNS: dict[str, str] = {"hex": "code", "word": "password", "number": "number"}
 """What a value of each kind is called in the prompts."""
+
+_MOST_TRIES = 1_000_000
+"""Draws in a row without a new label after which none is left: among 10^5 word pairs each is drawn ten times."""
+
+_FEW_TRIES = 40
+"""Draws in a row without a new label after which a training sample takes more words."""
 
 
 @cache
@@ -43,17 +50,35 @@ class Labels:
         self._adjectives, self._nouns = _adjectives(), words("nouns")
         # Half of the training samples use few words, so that most nouns occur in several pairs: a model that looks at
         # one word of a pair alone is then wrong more often than not.
-        if getattr(draw, "training", False) and draw.random() < 0.5:
-            self._adjectives = tuple(draw.sample(self._adjectives, 60))
-            self._nouns = tuple(draw.sample(self._nouns, 40))
+        self._few = getattr(draw, "training", False) and draw.random() < 0.5
+        if self._few:
+            self._adjectives, self._nouns = (), ()
+            self._widen()
+
+    def _widen(self) -> None:
+        """Add words to the few of a training sample, which a long text uses up."""
+        self._adjectives += tuple(self._draw.sample(_adjectives(), 60))
+        self._nouns += tuple(self._draw.sample(words("nouns"), 40))
 
     def new(self, kind: Kind) -> str:
-        """A label of ``kind`` that this object has not given before and that belongs to its draw."""
-        while True:
+        """A label of ``kind`` that this object has not given before and that belongs to its draw.
+
+        Raises
+        ------
+        UserError
+            If all labels of the kind are given away.
+        """
+        for tries in range(1, _MOST_TRIES + 1):
             label = self._make(kind)
             if label not in self._seen and belongs(self._draw, label):
                 self._seen.add(label)
                 return label
+            if self._few and tries % _FEW_TRIES == 0:
+                self._widen()
+        raise UserError(
+            f"no {kind} labels are left after {len(self._seen):,} labels in one text; "
+            "set key_kind and value_kind to number or hex, of which there are more, or shorten `lengths`"
+        )
 
     def _make(self, kind: Kind) -> str:
         if kind == "hex":
