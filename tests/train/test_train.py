@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -31,6 +32,15 @@ from sparsebench.train.turns import Turn, facts, first_turn, more_turns, parts_o
 from sparsebench.train.vocabulary import Encoder, build_tokenizer, save_tokenizer
 
 CONFIG = Path(__file__).parents[2] / "config/nano.yaml"
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Steps this small are slower on two threads, and fifty times slower where another process has a core too."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
