@@ -40,8 +40,9 @@ studies: $(READY)  ## run the small forms of the six studies; reports in studies
 report: $(READY)  ## write results/report.html anew from the results there are
 	$(WORKFLOW) --report results/report.html
 
+# A file's tests stay together, as they share what is dear to set up; the longest files come first (tests/conftest.py).
 test: $(READY)  ## run all tests
-	python -m pytest
+	OMP_NUM_THREADS=1 python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 simulate: $(READY)  ## run the simulations of the statistics with all rounds
 	SPARSEBENCH_FULL_SIMULATIONS=1 python -m pytest tests/stats

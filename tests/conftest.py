@@ -26,6 +26,11 @@ CHAT = (
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Longest files first, so that no process ends with them alone while the others are idle."""
+    items.sort(key=lambda item: next((i for i, part in enumerate(("slurm", "workflow")) if part in item.path.parts), 2))
+
+
 @pytest.fixture(scope="session")
 def tokenizer_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small byte-level BPE tokenizer with a chat template, trained on made-up prose: no network needed."""
