@@ -38,7 +38,8 @@ def device_name() -> str:
 
     if torch.cuda.is_available():
         return str(torch.cuda.get_device_name())
-    return f"CPU {_processor()} ({torch.get_num_threads()} threads)"
+    threads = torch.get_num_threads()
+    return f"CPU {_processor()} ({threads} {'thread' if threads == 1 else 'threads'})"
 
 
 def _processor() -> str:

@@ -154,7 +154,8 @@ def test_chart_without_its_table_says_so_in_all_three_files(folder: Path, tmp_pa
 
 def test_measurements_of_elsewhere_follow_the_own_ones(folder: Path, tables: Tables, tmp_path: Path) -> None:
     write_table(tables.measurements.head(2).to_arrow().cast(schema_of("measurements")), folder / "measurements.arrow")
-    tables.measurements.tail(3).write_csv(tmp_path / "h200.csv")
+    stranger = tables.measurements.tail(1).with_columns(method=pl.lit("not_run"))
+    pl.concat([tables.measurements.tail(3), stranger]).write_csv(tmp_path / "h200.csv")
     both = load_tables(folder, [tmp_path / "h200.csv"]).measurements
     assert both.equals(pl.concat([tables.measurements.head(2), tables.measurements.tail(3)]))
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n")

@@ -10,7 +10,7 @@ import altair as alt
 import polars as pl
 
 from sparsebench.charts.palette import Look, looks
-from sparsebench.charts.style import lengths_of
+from sparsebench.charts.style import PAGE_WIDTH, lengths_of
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,10 @@ class Methods:
         domain = [name for name in table if name in set(self.shown)]
         chosen: list[Look] = [table[name] for name in domain]
         legend = alt.Legend(
-            title="method (click to pick, shift-click for more)", orient="top", columns=8, titleLimit=400
+            title="method (click to pick, shift-click for more)",
+            orient="top",
+            columns=len(domain) if sum(7 * len(name) + 40 for name in domain) < PAGE_WIDTH else 6,
+            titleLimit=400,
         )
         of: dict[str, tuple[Any, list[Any]]] = {
             "color": (alt.Color, [x.colour for x in chosen]),

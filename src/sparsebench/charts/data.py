@@ -80,7 +80,8 @@ def load_tables(folder: Path, measured: Sequence[Path] = ()) -> Tables:
     folder
         Has ``accuracy.arrow`` and ``frontier.arrow``, and any of the others.
     measured
-        CSV files of measurements made elsewhere, each with the columns of ``measurements``; they follow the run's own.
+        CSV files of measurements made elsewhere, each with the columns of ``measurements``; those of methods that were
+        run follow the run's own.
 
     Raises
     ------
@@ -100,7 +101,10 @@ def load_tables(folder: Path, measured: Sequence[Path] = ()) -> Tables:
             if name == "accuracy":
                 found["config"] = json.loads((table.schema.metadata or {}).get(b"config", b"{}"))
     parts = [found["measurements"]] if "measurements" in found else []
-    parts += [_read_measured(path) for path in measured]
+    run = found["accuracy"].select("phase", "method").unique()
+    parts += [
+        _read_measured(path).join(run, on=["phase", "method"], how="semi", maintain_order="left") for path in measured
+    ]
     if parts:
         found["measurements"] = pl.concat(parts)
     return Tables(**found)

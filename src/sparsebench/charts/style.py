@@ -85,9 +85,9 @@ def with_gaps(lines: pl.DataFrame, row: str) -> pl.DataFrame:
     return pl.concat([lines, absent], how="diagonal_relaxed")
 
 
-def gap_note(text: str, width: int, height: int) -> Any:
-    """What an empty panel says."""
-    note = alt.Chart().transform_filter(alt.datum.phase == "absent")
+def gap_note(text: str, width: int, height: int, where: Any = "datum.phase == 'absent'") -> Any:
+    """What a panel says that is empty, or in which ``where`` holds for a line."""
+    note = alt.Chart().transform_filter(where)
     return note.mark_text(text=text, color="#777", fontSize=12).encode(x=alt.value(width / 2), y=alt.value(height / 2))
 
 

@@ -30,13 +30,13 @@ CAPTION = (
     "Mean score per task (rows) and prompt length (columns) at each target sparsity, prefill and decode apart. "
     "Bars are 95 % Wilson intervals of the mean; points of one sparsity stand a little apart so that bars can be "
     "told from each other. The black line is dense attention, the grey band its interval. Dashed grey: the "
-    "controls; the oracle picks by true attention mass, random picks blindly. Rows marked 'no signal' have a "
+    "controls; the oracle picks by true attention mass, random picks blindly. Panels marked 'no signal' have a "
     "dense score too close to chance to lose anything. n is in the tooltips."
 )
 
 COLUMNS = (
-    "phase method task panel length length_tok sparsity budget accuracy accuracy_low accuracy_high difference "
-    "attention_share n"
+    "phase method task length length_tok sparsity budget accuracy accuracy_low accuracy_high difference "
+    "attention_share signal n"
 )
 ACCURACY = Measure("accuracy", "accuracy", (0, 1), "%")
 
@@ -60,9 +60,8 @@ def _sparse(tables: Tables) -> bool:
 
 
 def _panels(title: str, lines: pl.DataFrame, methods: Methods) -> Any:
-    mark = pl.when("signal").then(pl.col("task")).otherwise(pl.col("task") + " (no signal)")
-    frame = with_budget(lines).with_columns(panel=mark, length=length_label())
-    width, height = panel_width(frame["length"].n_unique()), 150
+    frame = with_budget(lines).with_columns(length=length_label())
+    width, height = panel_width(frame["length"].n_unique()), 130
     tips = [
         tip("method:N"),
         tip("task:N"),
@@ -84,6 +83,10 @@ def _panels(title: str, lines: pl.DataFrame, methods: Methods) -> Any:
     sparse = alt.FieldOneOfPredicate(field="phase", oneOf=["prefill", "decode", "both"])
     axis = sparsity_axis(frame.filter(pl.col("phase") != DENSE)["sparsity"])
     layers = method_curves(axis, ACCURACY, methods, tips, where=sparse, under=dense)
-    data = drawn(with_gaps(frame, "panel"), COLUMNS)
-    panel = alt.layer(*layers, gap_note("not run", width, height), data=data).properties(width=width, height=height)
-    return rows_and_columns(panel, frame, "panel", title)
+    notes = [
+        gap_note("not run", width, height),
+        gap_note("no signal", width, height, (alt.datum.phase == DENSE) & ~alt.datum.signal),
+    ]
+    data = drawn(with_gaps(frame, "task"), COLUMNS)
+    panel = alt.layer(*layers, *notes, data=data).properties(width=width, height=height)
+    return rows_and_columns(panel, frame, "task", title)

@@ -20,8 +20,8 @@ CAPTION = (
     "Mean score, in percent, of the samples that have evidence in each tenth of the prompt (0 the beginning, 9 the "
     "end), at the longest length of each task; sparsity down, dense in the first row. A sample with several pieces "
     "counts in every tenth that holds one, so a task that spreads its evidence shows little of depth. Tasks whose "
-    "dense score is at chance are left out. The 95 % interval, the paired difference to dense and n are in the "
-    "tooltips: cells hold few samples each."
+    "dense score is at chance are left out; a white cell has no sample. The 95 % interval, the paired difference to "
+    "dense and n are in the tooltips: cells hold few samples each."
 )
 
 COLUMNS = (

@@ -10,7 +10,7 @@ import polars as pl
 from sparsebench.charts.curves import cells, kept_colour, percent, tip
 from sparsebench.charts.data import Nothing, Tables
 from sparsebench.charts.palette import looks
-from sparsebench.charts.style import blocks, drawn, lengths_of, phase_title, short_length, stacked
+from sparsebench.charts.style import PAGE_WIDTH, blocks, drawn, lengths_of, phase_title, short_length, stacked
 from sparsebench.stats.configuration import DENSE
 
 NAME = "kept_by_length"
@@ -56,13 +56,13 @@ def _panels(model: str, phase: str, lines: pl.DataFrame) -> Any:
         tip("tasks:N"),
         tip("n"),
     ]
-    ink = alt.condition("datum.shade < 0.25", alt.value("white"), alt.value("#222"))
+    ink = alt.condition("datum.shade < 0.45", alt.value("white"), alt.value("#222"))
     return (
         alt.layer(*cells(base, kept_colour("shade"), ink, tips, "label:N", "interval:N"), data=drawn(frame, COLUMNS))
         .properties(width={"step": 62}, height={"step": 36})
         .facet(
             facet=alt.Facet("method:N", sort=list(looks(frame["method"])), title=None),
-            columns=max(1, 15 // (len(lengths) + 1)),
+            columns=max(1, PAGE_WIDTH // (62 * len(lengths) + 46)),
         )
         .resolve_axis(x="independent")  # shared axes would also be drawn under places of the last row without a panel
         .properties(title=phase_title(model, phase))

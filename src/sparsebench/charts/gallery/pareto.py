@@ -18,11 +18,11 @@ NEEDS = ("accuracy", "frontier")
 CAPTION = (
     "Mean over the tasks with signal against cost as a share of the same model's dense attention: FLOPs of the prompt "
     "where prefill is sparse, bytes read per token where decode is; the whole model and selection included. Up and to "
-    "the left is better. The thick grey line is the best accuracy that the model's Pareto set buys up to each cost, "
-    "the band its 95 % interval: no configuration is both cheaper and as accurate as a member. Bars are 95 % "
-    "intervals of the mean over tasks. The large black diamond is dense attention. Controls (dashed grey) are shown "
-    "but never count. Measured density, the share of bootstrap draws in which a point is on the frontier, and n are "
-    "in the tooltips."
+    "the left is better; each panel has its own scale of cost. The thick grey line is the best accuracy that the "
+    "model's Pareto set buys up to each cost, the band its 95 % interval: no configuration is both cheaper and as "
+    "accurate as a member. Bars are 95 % intervals of the mean over tasks. The large black diamond is dense "
+    "attention. Controls (dashed grey) are shown but never count. Measured density, the share of bootstrap draws in "
+    "which a point is on the frontier, and n are in the tooltips."
 )
 
 COLUMNS = (
@@ -44,19 +44,12 @@ def build(tables: Tables) -> Any:
 
 def _panels(title: str, lines: pl.DataFrame, methods: Methods) -> Any:
     frame = lines.with_columns(length=length_label())
-    shares = [1.0, *frame["cost_share"].drop_nulls()]
-    low, high = min(shares), max(shares)
     # Attention is a small share of a small model's cost: then differences of a few percent fill the axis.
-    log = low < 0.4
+    log = min([1.0, *frame["cost_share"].drop_nulls()]) < 0.4
     x = alt.X(
         "cost_share:Q",
         title="cost of the whole model, dense = 1",
-        scale=alt.Scale(
-            type="log" if log else "linear",
-            domain=[low / 1.15, high * 1.15] if log else [low - 0.01, high + 0.01],
-            nice=False,
-            zero=False,
-        ),
+        scale=alt.Scale(type="log" if log else "linear", nice=False, zero=False, padding=14),
         axis=alt.Axis(values=[0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 2, 5], format="~f", grid=False)
         if log
         else alt.Axis(tickCount=5, format="~f", grid=False),
@@ -90,4 +83,4 @@ def _panels(title: str, lines: pl.DataFrame, methods: Methods) -> Any:
     layers = method_curves(x, ACCURACY, methods, tips, under=front, order="cost_share:Q")
     panel = alt.layer(*layers, data=drawn(frame, COLUMNS))
     panel = panel.properties(width=panel_width(frame["length"].n_unique()), height=240)
-    return rows_and_columns(panel, frame, None, title)
+    return rows_and_columns(panel, frame, None, title).resolve_scale(x="independent")

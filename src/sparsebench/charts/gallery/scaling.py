@@ -10,7 +10,7 @@ import polars as pl
 from sparsebench.charts.curves import Methods, interval_tips, tip
 from sparsebench.charts.data import Nothing, Tables
 from sparsebench.charts.palette import looks
-from sparsebench.charts.style import PHASE_WORDS, drawn, stacked
+from sparsebench.charts.style import PHASE_WORDS, drawn, panel_width, stacked
 
 NAME = "scaling"
 TITLE = "Predicted and observed accuracy"
@@ -32,7 +32,7 @@ SPLITS = {
 
 
 def build(tables: Tables) -> Any:
-    """One block per phase: a row per method, a column per split."""
+    """One block per phase: a column per method, a row per split."""
     points = tables.scaling_points
     if points.is_empty():
         return Nothing("No fit of accuracy on size, length and budget: it takes several models or lengths.")
@@ -54,7 +54,7 @@ def _panels(phase: str, points: pl.DataFrame, fits: pl.DataFrame, methods: Metho
     )
     scale = alt.Scale(domain=[0, 1], nice=False, clamp=True)
     axis = alt.Axis(format="%", tickCount=5)
-    x = alt.X("predicted:Q", title="predicted accuracy", scale=scale, axis=axis)
+    x = alt.X("predicted:Q", title="predicted accuracy", scale=scale, axis=alt.Axis(format="%", tickCount=2))
     picked = alt.selection_point(fields=["method"], bind="legend", name="picked")
     opacity = alt.condition(picked, alt.value(0.85), alt.value(0.08))
     tips = [
@@ -84,7 +84,13 @@ def _panels(phase: str, points: pl.DataFrame, fits: pl.DataFrame, methods: Metho
     diagonal = diagonal.encode(
         x=alt.datum(0, scale=scale), y=alt.datum(0, scale=scale), x2=alt.datum(1), y2=alt.datum(1)
     )
-    note = alt.Chart().transform_filter("isValid(datum.words)").mark_text(align="left", lineBreak="|", color="#444")
+    width, height = panel_width(points["method"].n_unique(), most=260), 170
+    note = (
+        alt.Chart()
+        .transform_filter("isValid(datum.words)")
+        .mark_text(align="right", baseline="line-bottom", lineBreak="|", color="#444", fontSize=10)
+        .encode(text="words:N", x=alt.value(width - 5), y=alt.value(height - 5))
+    )
     data = pl.concat([drawn(frame, COLUMNS), errors.select("method", "panel", "words")], how="diagonal")
     order = [words for split, words in SPLITS.items() if split in set(points["split"])]
     return (
@@ -92,18 +98,13 @@ def _panels(phase: str, points: pl.DataFrame, fits: pl.DataFrame, methods: Metho
             bars.properties(name="first").add_params(picked),
             diagonal,
             seen,
-            note.encode(text="words:N", x=alt.value(8), y=alt.value(12)),
+            note,
             data=data,
         )
-        .properties(width=260, height=190)
+        .properties(width=width, height=height)
         .facet(
-            row=alt.Row(
-                "method:N",
-                sort=list(looks(points["method"])),
-                title=None,
-                header=alt.Header(labelOrient="top", labelAnchor="start"),
-            ),
-            column=alt.Column("panel:N", sort=order, title=None),
+            row=alt.Row("panel:N", sort=order, title=None, header=alt.Header(labelOrient="top", labelAnchor="start")),
+            column=alt.Column("method:N", sort=list(looks(points["method"])), title=None),
             title=PHASE_WORDS[phase],
         )
     )

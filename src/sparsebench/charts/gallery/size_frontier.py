@@ -48,17 +48,18 @@ def build(tables: Tables) -> Any:
 def _panels(phase: str, lines: pl.DataFrame, methods: Methods, models: list[str]) -> Any:
     at = pl.when(pl.col("method") == DENSE).then(pl.lit("")).otherwise(pl.format(" at {}", "sparsity"))
     frame = lines.with_columns(length=length_label(), name=pl.format("{}: {}{}", "model", "method", at))
-    low, high = min(frame["cost"]), max(frame["cost"])
     x = alt.X(
         "cost:Q",
         title=f"cost, {UNITS[phase]}",
-        scale=alt.Scale(type="log", domain=[low / 1.2, high * 1.2], nice=False),
+        scale=alt.Scale(type="log", nice=False, padding=14),
         axis=alt.Axis(format="~s", grid=False, tickCount=6),
     )
     picked = alt.selection_point(fields=["method"], bind="legend", name="picked")
     sized = alt.selection_point(fields=["model"], bind="legend", name="sized")
     opacity = alt.condition(picked & sized, alt.value(1.0), alt.value(0.1))
-    legend = alt.Legend(title="model (click to pick)", orient="top", symbolFillColor="#777", symbolStrokeWidth=0)
+    legend = alt.Legend(
+        title="model (click to pick)", orient="top", columns=4, symbolFillColor="#777", symbolStrokeWidth=0
+    )
     shape = alt.Shape("model:N", scale=alt.Scale(domain=models, range=_cycled(len(models))), legend=legend)
     colour = methods.encode("color")
     tips = [
@@ -92,7 +93,9 @@ def _panels(phase: str, lines: pl.DataFrame, methods: Methods, models: list[str]
         dense,
         data=drawn(frame, COLUMNS),
     ).properties(width=panel_width(frame["length"].n_unique()), height=260)
-    return panel.facet(column=alt.Column("length:N", sort=lengths_of(frame), title=None), title=PHASE_WORDS[phase])
+    return panel.facet(
+        column=alt.Column("length:N", sort=lengths_of(frame), title=None), title=PHASE_WORDS[phase]
+    ).resolve_scale(x="independent")
 
 
 def _cycled(count: int) -> list[str]:

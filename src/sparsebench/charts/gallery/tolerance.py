@@ -49,7 +49,16 @@ def _panels(title: str, lines: pl.DataFrame, levels: list[float]) -> Any:
         # Rank among the sparsities of the run; methods that hold at none of theirs come before the first.
         rank=pl.col("by_mean").replace_strict({s: i + 1 for i, s in enumerate(levels)}, default=0),
     )
+    silent = frame.select("task").unique().join(frame.select("length", "length_tok").unique(), how="cross")
+    silent = silent.join(frame, on=["task", "length"], how="anti").with_columns(
+        label=pl.lit("no signal"), sure=pl.lit("")
+    )
+    frame = pl.concat(
+        [frame, silent.with_columns(method=pl.lit(methods[(len(methods) - 1) // 2]))], how="diagonal_relaxed"
+    )
     order = [*tasks, WORST] if len(tasks) > 1 else tasks
+    lengths = lengths_of(frame)
+    columns = max(1, min(len(lengths), 15 // len(methods)))
     base = alt.Chart().encode(
         x=alt.X("method:N", sort=methods, title=None, axis=alt.Axis(labelAngle=-35, labelLimit=170, domain=False)),
         y=alt.Y("task:N", sort=order, title=None, axis=alt.Axis(domain=False, labelLimit=220)),
@@ -69,8 +78,8 @@ def _panels(title: str, lines: pl.DataFrame, levels: list[float]) -> Any:
     shade = alt.Color("rank:Q", scale=scale, legend=None)
     return (
         alt.layer(*cells(base, shade, ink, tips, "label:N", "sure:N"), data=drawn(frame, COLUMNS))
-        .properties(width={"step": max(62, 120 // len(methods))}, height={"step": 36})
-        .facet(facet=alt.Facet("length:N", sort=lengths_of(frame), title=None), columns=max(1, 15 // len(methods)))
+        .properties(width={"step": max(62, min(84, 940 // (columns * len(methods))))}, height={"step": 36})
+        .facet(facet=alt.Facet("length:N", sort=lengths, title=None), columns=columns)
         .properties(title=title)
     )
 
