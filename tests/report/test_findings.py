@@ -1,21 +1,22 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import polars as pl
 import pytest
 
 from sparsebench.config import parse_config
 from sparsebench.grid import Grid
-from sparsebench.report.rows import Numbered, numbered
-from sparsebench.report.sentences import duels, effects, fits, growth, kept, speed
+from sparsebench.report.rows import LETTERS, Numbered, numbered
+from sparsebench.report.sentences import duels, effects, fits, growth, kept, pairs, speed
 from sparsebench.report.sentences.doubts import doubts as doubts_of
 from sparsebench.report.sentences.groups import Findings
 from sparsebench.report.sentences.groups import findings as findings_of
 from tests.charts.made import frame, line, tables_of
 from tests.stats.synthetic import KEPT, SPARSITIES, TASKS, accuracy_of, frontier_of, scores_table
 
-HEADLINES = (kept, duels, growth, effects, fits, speed)
+HEADLINES = (kept, pairs, duels, growth, effects, fits, speed)
 FIGURE = re.compile(r'<a class="n" href="#f(\d+)">([^<]*)</a>')
 
 
@@ -25,7 +26,7 @@ def tables(scores: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def findings(frontier: pl.DataFrame) -> list[Findings]:
-    return findings_of(numbered(frontier, "f"))
+    return findings_of(replace(only(), frontier=numbered(frontier, "f")))
 
 
 def doubts(accuracy: pl.DataFrame) -> list[str]:
@@ -150,13 +151,14 @@ def figures_of(row: dict) -> set[str]:
         if low is not None and high is not None:
             found.add(f"{100 * value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]")
             found |= {f"{sign} [{low:.2f}, {high:.2f}]" for sign in (f"{value:.2f}", f"{value:+.2f}")}
+            found.add(f"{-value:+.2f} [{-high:.2f}, {-low:.2f}]")
     return found
 
 
 def test_every_figure_of_the_first_page_is_the_one_of_the_row_it_links_to(rows: Numbered) -> None:
-    by_id = {row["id"]: row for table in vars(rows).values() for row in table}
+    by_id = {row["id"]: row for table in LETTERS for row in getattr(rows, table)}
     said = [sentence for module in HEADLINES for sentence in module.sentences(rows)]
-    said += [s for group in findings_of(rows.frontier) for s in group.sentences] + doubts_of(rows.accuracy)
+    said += [s for group in findings_of(rows) for s in group.sentences] + doubts_of(rows.accuracy)
     links = [found for sentence in said for found in re.findall(r'<a class="n" href="#(\w+)">([^<]*)</a>', sentence)]
     assert len(links) > 60
     for place, text in links:
@@ -192,8 +194,8 @@ def test_nothing_kept_is_said() -> None:
 
 
 def only(**lines: list[dict]) -> Numbered:
-    empty = {name: [] for name in Numbered.__dataclass_fields__}
-    return Numbered(**empty | {name: numbered(frame(name, some), "x") for name, some in lines.items()})
+    empty = {name: [] for name in LETTERS}
+    return Numbered(share=0.95, **empty | {name: numbered(frame(name, some), "x") for name, some in lines.items()})
 
 
 def duel(winner: str, difference: float) -> dict:
@@ -211,6 +213,33 @@ def test_duels_are_counted_as_they_ended() -> None:
     assert "most clearly large with quest at 0.9 against dense small at 4,096 tokens, +0.30 [0.25, 0.35]" in text
     assert "worst defeat is large with quest at 0.9 against dense small at 4,096 tokens, -0.20 [-0.25, -0.15]" in text
     assert list(duels.sentences(only(iso_cost=[duel("a", 0.3) | {"kind": "methods"}]))) == []
+
+
+def test_duels_of_a_smaller_sparse_model_are_not_counted_as_dense() -> None:
+    lines = [duel("a", 0.3), duel("a", 0.2) | {"method_b": "quest", "sparsity_b": 0.5}]
+    assert "in 1 of 1 duel," in plain(next(duels.sentences(only(iso_cost=lines))))
+
+
+def test_pairs_of_methods_are_told_from_the_winner() -> None:
+    def met(second: str, winner: str, difference: float) -> dict:
+        return duel(winner, difference) | {"kind": "methods", "model_b": "large", "method_b": second, "sparsity_b": 0.8}
+
+    lines = [met("snapkv", "b", -0.3), met("snapkv", "undecided", 0.0), met("oddkv", "undecided", 0.1)]
+    (text,) = [plain(s) for s in pairs.sentences(only(iso_cost=lines))]
+    assert text.startswith("Sparse decode of large at equal cost (bytes per token): quest and oddkv cannot be told")
+    assert (
+        "snapkv beats quest in 1 of 2 duels, most clearly at 0.8 against 0.9 at 4,096 tokens, +0.30 [0.25, 0.35]"
+        in text
+    )
+
+
+def test_share_that_counts_as_kept_is_the_configured_one() -> None:
+    scores = pl.DataFrame(pl.from_arrow(scores_table(120, combine=False)))
+    rows = Numbered.of(tables_of(scores, {"analysis": {"share": 0.8}}))
+    texts = [plain(s) for s in kept.sentences(rows)]
+    # Truth: quest keeps 0.9 at 0.95; vertical_slash 0.9 at 0.9 and 0.8 at 0.95.
+    assert any("quest at 0.95 keeps" in t and "at which any method keeps 80%" in t for t in texts)
+    assert any("up to which at least 80% of dense" in plain(s) for g in findings_of(rows) for s in g.sentences)
 
 
 @pytest.mark.parametrize(

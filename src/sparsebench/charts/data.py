@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sparsebench.config import Analysis
 from sparsebench.errors import UserError
 
 if TYPE_CHECKING:
@@ -60,6 +61,11 @@ class Tables:
     adaptivity: pl.DataFrame = field(default_factory=lambda: _empty("adaptivity"))
     measurements: pl.DataFrame = field(default_factory=lambda: _empty("measurements"))
     config: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def share(self) -> float:
+        """The share of dense that counts as kept: the config's, where it is recorded."""
+        return float(self.config.get("analysis", {}).get("share", Analysis().share))
 
     @property
     def methods(self) -> list[str]:

@@ -24,7 +24,7 @@ from sparsebench.grid import Grid
 from sparsebench.report.downloads import downloads
 from sparsebench.report.phrases import bounds, plural, share
 from sparsebench.report.rows import Numbered, cited, shown
-from sparsebench.report.sentences import duels, effects, fits, growth, kept, speed
+from sparsebench.report.sentences import duels, effects, fits, growth, kept, pairs, speed
 from sparsebench.report.sentences.doubts import doubts
 from sparsebench.report.sentences.groups import findings
 from sparsebench.report.taxonomy import methods_run
@@ -39,7 +39,7 @@ FIRST_CHARTS = (
     "pareto size_frontier iso_cost accuracy_vs_sparsity tolerance kept_by_length adaptivity prefill_patterns "
     "kv_handling speedup_vs_accuracy latency gap_to_oracle"
 )
-HEADLINES = (kept, duels, growth, effects, fits, speed)
+HEADLINES = (kept, pairs, duels, growth, effects, fits, speed)
 
 
 def write_overview(tables_dir: Path, config_json: str, output: Path, measured: Sequence[Path] = ()) -> None:
@@ -92,7 +92,7 @@ def _content(tables: Tables, folder: Path, config_json: str) -> dict[str, Any]:
     rows = Numbered.of(tables)
     said: dict[str, Any] = {
         "headlines": [(module.TITLE, found) for module in HEADLINES if (found := list(module.sentences(rows)))],
-        "findings": findings(rows.frontier),
+        "findings": findings(rows),
         "doubts": doubts(rows.accuracy, Grid(config).dropped),
     }
     texts = [*said["doubts"], *(s for _, group in said["headlines"] for s in group)]

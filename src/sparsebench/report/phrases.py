@@ -10,8 +10,6 @@ from sparsebench.report.rows import Row
 from sparsebench.stats.configuration import DENSE
 
 PHASES = {"prefill": "Sparse prefill", "decode": "Sparse decode", "both": "Sparse prefill and decode"}
-# A method bears a sparsity when it keeps this share of dense.
-TOLERATED = 0.95
 
 
 def share(value: float | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
@@ -29,11 +29,13 @@ class Numbered:
     scaling: list[Row]
     adaptivity: list[Row]
     measurements: list[Row]
+    share: float  # of dense, that counts as kept
 
     @classmethod
     def of(cls, tables: Tables) -> Numbered:
         """Number the rows of a run's tables."""
-        return cls(**{f.name: numbered(getattr(tables, f.name), LETTERS[f.name]) for f in fields(cls)})
+        every = {name: numbered(getattr(tables, name), letter) for name, letter in LETTERS.items()}
+        return cls(**every, share=tables.share)
 
 
 LETTERS = {

@@ -56,7 +56,11 @@ FRONTIER = pa.schema(
 
 ISO_COST = pa.schema(
     [
-        field("kind", TEXT, "sizes: a sparse model against a smaller dense one; methods: two methods of one model"),
+        field(
+            "kind",
+            TEXT,
+            "sizes: a sparse model against a smaller one, dense or at the same method; methods: two of one model",
+        ),
         field("length_tok", INT, "prompt length asked for", "tokens"),
         field("phase", TEXT, "prefill, decode or both: where attention is sparse"),
         *(

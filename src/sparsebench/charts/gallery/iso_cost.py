@@ -10,6 +10,7 @@ import polars as pl
 from sparsebench.charts.curves import Methods, interval_tips, tip
 from sparsebench.charts.data import Nothing, Tables
 from sparsebench.charts.style import PAGE_WIDTH, PHASE_WORDS, drawn, length_label, lengths_of, stacked
+from sparsebench.stats.configuration import DENSE
 
 NAME = "iso_cost"
 TITLE = "Equal cost: large and sparse, or small and dense"
@@ -29,7 +30,7 @@ COLUMNS = (
 
 def build(tables: Tables) -> Any:
     """One block per phase: a row of panels per pair of models, a column per length, a line per sparse configuration."""
-    sizes = tables.iso_cost.filter(pl.col("kind") == "sizes")
+    sizes = tables.iso_cost.filter((pl.col("kind") == "sizes") & (pl.col("method_b") == DENSE))
     if sizes.is_empty():
         return Nothing("No two models of different size met at equal cost: there is no duel to show.")
     methods = Methods(tables.methods, sizes["method_a"].unique().to_list())

@@ -16,11 +16,11 @@ NAME = "tolerance"
 TITLE = "Tolerated sparsity"
 NEEDS = ("accuracy", "tolerance")
 CAPTION = (
-    "Highest sparsity up to which a method keeps at least 95 % of the dense score (large figure and shade), and up to "
-    "which the lower end of the paired 95 % interval says so too ('sure'); every lower sparsity that was run holds as "
-    "well. '<' says that it fails at the lowest sparsity run, '≥' that it holds at the highest. With few samples "
-    "little is sure: n is in the tooltips. The last row of each panel is the worst task. Oracle and random are "
-    "controls. Tasks without signal are left out."
+    "Highest sparsity up to which a method keeps at least the share of the dense score that the heading names (large "
+    "figure and shade), and up to which the lower end of the paired 95 % interval says so too ('sure'); every lower "
+    "sparsity that was run holds as well. '<' says that it fails at the lowest sparsity run, '≥' that it holds at the "
+    "highest. With few samples little is sure: n is in the tooltips. The last row of each panel is the worst task. "
+    "Oracle and random are controls. Tasks without signal are left out."
 )
 
 WORST = "worst task"
@@ -35,7 +35,12 @@ def build(tables: Tables) -> Any:
     place = ["model", "length_tok", "phase", "method", "task"]
     run = tables.accuracy.group_by(place).agg(least=pl.col("sparsity").min(), most=pl.col("sparsity").max())
     table = tables.tolerance.join(run, on=place, how="left")
-    return stacked(blocks(table, lambda model, phase, lines: _panels(phase_title(model, phase), lines, levels)))
+
+    def draw(model: str, phase: str, lines: pl.DataFrame) -> Any:
+        title = f"{phase_title(model, phase)}: sparsity at which {tables.share:.0%} of dense is kept"
+        return _panels(title, lines, levels)
+
+    return stacked(blocks(table, draw))
 
 
 def _panels(title: str, lines: pl.DataFrame, levels: list[float]) -> Any:

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from sparsebench.report.phrases import PHASES, difference, plural
 from sparsebench.report.rows import Numbered, Row
+from sparsebench.stats.configuration import DENSE
 
 TITLE = "Large and sparse, or small and dense"
 
@@ -15,7 +16,7 @@ TITLE = "Large and sparse, or small and dense"
 def sentences(rows: Numbered) -> Iterator[Markup]:
     """One sentence per phase in which models of different size met at equal cost."""
     for phase, words in PHASES.items():
-        duels = [r for r in rows.iso_cost if r["kind"] == "sizes" and r["phase"] == phase]
+        duels = [r for r in rows.iso_cost if r["kind"] == "sizes" and r["method_b"] == DENSE and r["phase"] == phase]
         if not duels:
             continue
         won, lost = ([r for r in duels if r["winner"] == side] for side in ("a", "b"))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from sparsebench.report.phrases import PHASES, TOLERATED, accuracy, kept, linked, listed, name, plural, share
-from sparsebench.report.rows import Row
+from sparsebench.report.phrases import PHASES, accuracy, kept, linked, listed, name, plural, share
+from sparsebench.report.rows import Numbered, Row
 from sparsebench.stats.configuration import DENSE
 from sparsebench.stats.intervals import bounded_difference_interval
 
@@ -29,21 +29,21 @@ class Findings:
         return f"{PHASES[self.phase]}, {self.length_tok:,} tokens"
 
 
-def findings(frontier: list[Row]) -> list[Findings]:
+def findings(rows: Numbered) -> list[Findings]:
     """What the frontier table says, group by group: models in order, prefill before decode, short before long."""
     groups: dict[tuple[str, str, int], list[Row]] = {}
-    for row in frontier:
+    for row in rows.frontier:
         groups.setdefault((row["model"], row["phase"], row["length_tok"]), []).append(row)
     ordered = sorted(groups, key=lambda g: (g[0], list(PHASES).index(g[1]), g[2]))
-    return [Findings(*group, tuple(_sentences(groups[group]))) for group in ordered]
+    return [Findings(*group, tuple(_sentences(groups[group], rows.share))) for group in ordered]
 
 
-def _sentences(rows: list[Row]) -> Iterator[Markup]:
+def _sentences(rows: list[Row], least: float) -> Iterator[Markup]:
     methods = [r for r in rows if r["method"] != DENSE and not r["control"] and r["complete"] and r["kept"] is not None]
     if methods:
         top = max(r["sparsity"] for r in methods)
         yield _ranking([r for r in methods if r["sparsity"] == top])
-        yield from _tolerance(methods, next((r for r in rows if r["method"] == DENSE), None))
+        yield from _tolerance(methods, next((r for r in rows if r["method"] == DENSE), None), least)
     yield from _controls(rows, methods)
     members = sorted((r for r in rows if r["model_member"]), key=lambda r: (r["cost"], r["method"]))
     if members:
@@ -73,20 +73,20 @@ def _ranking(rows: list[Row]) -> Markup:
     )
 
 
-def _tolerance(rows: list[Row], dense: Row | None) -> Iterator[Markup]:
+def _tolerance(rows: list[Row], dense: Row | None, least: float) -> Iterator[Markup]:
     for key, by in (("kept_low", "by the lower end of the interval"), ("kept", "by the mean alone")):
         parts = []
         for method in sorted({r["method"] for r in rows}):
-            held = _held([r for r in rows if r["method"] == method], key)
+            held = _held([r for r in rows if r["method"] == method], key, least)
             level = linked(f"{held['sparsity']:g}", held) if held is not None else Markup("none")
             parts.append(Markup("<b>{}</b> {}").format(method, level))
-        text = f"Highest sparsity up to which at least {TOLERATED:.0%} of dense is kept, {by}: "
+        text = f"Highest sparsity up to which at least {least:.0%} of dense is kept, {by}: "
         yield Markup("{}{}.").format(text, listed(parts))
-    if dense is not None and (most := _most_that_can_be_shown(dense)) < TOLERATED:
+    if dense is not None and (most := _most_that_can_be_shown(dense)) < least:
         yield Markup(
             "With n = {} a method that loses nothing at all is shown to keep {} of dense, no more: it takes more "
             "samples to show that any keeps {}."
-        ).format(linked(f"{dense['n']:,}", dense), share(most), f"{TOLERATED:.0%}")
+        ).format(linked(f"{dense['n']:,}", dense), share(most), f"{least:.0%}")
 
 
 def _most_that_can_be_shown(dense: Row) -> float:
@@ -95,11 +95,11 @@ def _most_that_can_be_shown(dense: Row) -> float:
     return float(1 + low / np.sqrt(dense["n_tasks"]) / dense["accuracy"])
 
 
-def _held(rows: list[Row], key: str) -> Row | None:
+def _held(rows: list[Row], key: str, least: float) -> Row | None:
     """The highest sparsity at which, as at all lower ones run, ``key`` reaches the share to be kept."""
     best = None
     for row in sorted(rows, key=lambda r: r["sparsity"]):
-        if row[key] < TOLERATED:
+        if row[key] < least:
             break
         best = row
     return best

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
-from sparsebench.report.phrases import PHASES, TOLERATED, kept, name, plural, task_kept
+from sparsebench.report.phrases import PHASES, kept, name, plural, task_kept
 from sparsebench.report.rows import Numbered, Row
 from sparsebench.stats.configuration import DENSE
 
@@ -23,28 +23,28 @@ def sentences(rows: Numbered) -> Iterator[Markup]:
         group = [r for r in group if r["length_tok"] == longest]
         methods = [r for r in group if r["method"] != DENSE and not r["control"] and r["kept"] is not None]
         if methods:
-            yield _sentence(model, phase, methods, rows.accuracy)
+            yield _sentence(model, phase, methods, rows)
 
 
-def _sentence(model: str, phase: str, methods: list[Row], accuracy: list[Row]) -> Markup:
+def _sentence(model: str, phase: str, methods: list[Row], rows: Numbered) -> Markup:
     where = Markup("{} of <b>{}</b> at {} tokens: ").format(PHASES[phase], model, f"{methods[0]['length_tok']:,}")
-    held = [r for r in methods if r["kept"] >= TOLERATED]
+    held = [r for r in methods if r["kept"] >= rows.share]
     if not held:
         best = max(methods, key=lambda r: (r["kept"], -r["sparsity"]))
         return where + Markup("nothing run keeps {} of dense; {} comes nearest with {} over {}.").format(
-            f"{TOLERATED:.0%}", name(best, sparsity=True), kept(best), plural(best["n_tasks"], "task")
+            f"{rows.share:.0%}", name(best, sparsity=True), kept(best), plural(best["n_tasks"], "task")
         )
     best = max(held, key=lambda r: (r["sparsity"], r["kept"]))
-    tasks = _tasks(best, accuracy)
+    tasks = _tasks(best, rows.accuracy)
     text = where + Markup("{} keeps {} of dense over {}, the highest sparsity at which any method keeps {}").format(
-        name(best, sparsity=True), kept(best), plural(best["n_tasks"], "task"), f"{TOLERATED:.0%}"
+        name(best, sparsity=True), kept(best), plural(best["n_tasks"], "task"), f"{rows.share:.0%}"
     )
     if len(tasks) > 1:
-        good = sum(r["kept"] >= TOLERATED for r in tasks)
+        good = sum(r["kept"] >= rows.share for r in tasks)
         text += Markup("; it does so on {} of {} tasks, worst on <b>{}</b>: {}").format(
             good, len(tasks), tasks[0]["task"], task_kept(tasks[0])
         )
-    sure = best["kept_low"] is not None and best["kept_low"] >= TOLERATED
+    sure = best["kept_low"] is not None and best["kept_low"] >= rows.share
     return text + ("." if sure else Markup("; its interval reaches below, so more samples may say otherwise."))
 
 
