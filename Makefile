@@ -9,7 +9,7 @@ CORES ?= $(shell nproc)
 CONFIG ?= config/config.yaml
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 READY := .venv/ready
-WORKFLOW := snakemake --snakefile Snakefile --cores $(CORES) --configfile $(CONFIG) --rerun-incomplete
+WORKFLOW := snakemake --snakefile Snakefile --cores $(CORES) --configfile $(CONFIG)
 
 help:  ## say what there is
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -33,7 +33,7 @@ demo: $(READY)  ## run the demo study on this machine and write results/report.h
 studies: $(READY)  ## run the small forms of the six studies; reports in studies/NAME/report.html
 	for file in config/nano/*.yaml; do \
 	  name=$$(basename $$file .yaml); mkdir -p studies/$$name; ln -sfn $(CURDIR)/resources studies/$$name/resources; \
-	  run="snakemake --snakefile Snakefile --cores $(CORES) --configfile $$file --directory studies/$$name --rerun-incomplete"; \
+	  run="snakemake --snakefile Snakefile --cores $(CORES) --configfile $$file --directory studies/$$name"; \
 	  $$run; $$run --report report.html; \
 	done
 

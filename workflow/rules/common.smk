@@ -19,13 +19,19 @@ try:
 except UserError as mistakes:
     raise WorkflowError(str(mistakes)) from None
 
-# This checkout, for jobs: no parameter of theirs, so moving it recomputes nothing.
-os.environ.update(SPARSEBENCH_SOURCE=workflow.basedir)
+# This checkout, where another workflow uses it as a module too. Jobs find it in their environment: it is no parameter
+# of theirs, so moving it recomputes nothing.
+SOURCE = Path(str(workflow.current_basedir)).parents[1]
+if not SOURCE.is_dir():
+    raise WorkflowError(
+        f"module sparsebench: {SOURCE}; allowed: the Snakefile of a local clone, which jobs read resources from"
+    )
+os.environ.update(SPARSEBENCH_SOURCE=str(SOURCE))
 
 CHARTS = chart_names()
 TABLES = ["predictions", "scores", "models", *INPUTS]
 # Measurements of devices that ship with the project.
-MEASURED = sorted(Path(workflow.basedir, "resources", "measurements").glob("*.csv"))
+MEASURED = sorted(SOURCE.glob("resources/measurements/*.csv"))
 CONFIG_JSON = GRID.config.model_dump_json(by_alias=True, exclude_none=True)
 
 # Said once: jobs on a cluster read this file again.

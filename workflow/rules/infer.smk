@@ -1,4 +1,5 @@
 # The journal is no output: Snakemake deletes the outputs of a failed job, and finished rows must outlive it.
+# Its log is added to: a job of a killed Snakemake may still be writing there.
 rule infer_cell:
     input:
         model="results/models/{model}/model.json",
@@ -25,4 +26,4 @@ rule infer_cell:
         journal="results/journal/{model}/{prefill}/{task}/{length}.jsonl",
     shell:
         "sparsebench infer --cell {params.cell:q} --model {input.model} --samples {input.samples}"
-        " --journal {params.journal} --output {output} 2>&1 | tee {log}"
+        " --journal {params.journal} --output {output} 2>&1 | tee --append {log}"

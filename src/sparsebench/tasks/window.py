@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any
-
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from typing import TYPE_CHECKING, Any
 
 from sparsebench.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 LEAST_FILL = 0.95
 """Every prompt fills at least this share of the length asked for, and never more than the whole."""
@@ -54,6 +55,8 @@ class Encoded:
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Tokenizer of a local model folder; ``UserError`` if it is missing or cannot tell offsets."""
+    from transformers import AutoTokenizer  # half a second, which every start of Snakemake would take
+
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder))
     except (OSError, ValueError, KeyError) as error:

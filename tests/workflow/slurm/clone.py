@@ -23,7 +23,7 @@ class Clone:
     def __init__(self, folder: Path, cluster: Cluster) -> None:
         folder.mkdir(parents=True)
         shutil.copy(ROOT / "Snakefile", folder)
-        for part in ("workflow", "slurm", "config"):
+        for part in ("workflow", "profiles", "slurm", "config"):
             shutil.copytree(ROOT / part, folder / part)
         (folder / "resources").symlink_to(ROOT / "resources")
         self.folder, self.cluster = folder, cluster
@@ -75,10 +75,10 @@ class Clone:
         return file.read_bytes().count(b"\n") if file.exists() else 0
 
     def log(self, cell: str) -> str:
-        """What the last job of a cell said."""
+        """What the jobs of a cell said, one after the other."""
         return (self.folder / f"results/logs/infer/{cell}.log").read_text()
 
     def counts(self, cell: str) -> tuple[int, int]:
         """Rows (computed, reused) by the last job of a cell."""
-        (found,) = re.findall(r"computed (\d+) rows, reused (\d+)", self.log(cell))
+        found = re.findall(r"computed (\d+) rows, reused (\d+)", self.log(cell))[-1]
         return int(found[0]), int(found[1])
