@@ -46,6 +46,10 @@ def test_configs_that_ship_are_good(file: Path) -> None:
     assert isinstance(read_config(file), Config)
 
 
+def measuring(**generation: Any) -> dict[str, Any]:
+    return {"measure": {"generation": {"lengths": [64], **generation}}}
+
+
 @pytest.mark.parametrize(
     ("changes", "where", "says"),
     [
@@ -93,6 +97,14 @@ def test_configs_that_ship_are_good(file: Path) -> None:
         ({"decode": {"x": {"method": "quest", "class": "a.py:B"}}}, "decode.x", ("both method and class",)),
         ({"decode": {"x": {"class": "nowhere.py:Mine"}}}, "decode.x", ("nowhere.py", "no file")),
         ({"engine": {"dtype": "float8"}}, "engine.dtype", ("'float8'", "bfloat16")),
+        ({"measure": {"attention": {"lengths": [64], "kv_heads": 5}}}, "measure.attention", ("32 heads", "5 kv_heads")),
+        (measuring(models=["n"]), "measure", ("unknown model 'n'", "measure.generation.models")),
+        (measuring(random_weights={"tiny": "config.json"}), "measure.generation.random_weights.tiny", ("another",)),
+        (
+            measuring(models=["m"]) | {"models": {"m": {"path": "c", "gpus": 2}}},
+            "measure.generation.models",
+            ("m asks for 2 gpus",),
+        ),
     ],
 )
 def test_one_mistake_is_named(changes: dict[str, Any], where: str, says: tuple[str, ...]) -> None:

@@ -114,3 +114,18 @@ def test_a_large_grid_is_quick(cells: int) -> None:
         g.cell(key).model_dump_json()
     assert len(g.cells) == cells
     assert time.perf_counter() - began < 5
+
+
+def test_a_timing_asks_for_one_gpu_where_the_models_use_any() -> None:
+    models = {"small": {"path": "/nowhere", "gpus": 0}, "large": {"path": "/nowhere", "gpus": 4}}
+    g = grid(models=models)
+    assert (g.measuring_gpu("small"), g.measuring_gpu("large"), g.measuring_gpu()) == ((0, None), (1, None), (1, None))
+    assert grid(models={"small": models["small"]}).measuring_gpu() == (0, None)
+    assert grid(models=models, engine={"gpu_request": "gres:a100"}).measuring_gpu() == (0, "gpu:a100:1")
+
+
+def test_each_method_is_timed_at_its_own_sparsities() -> None:
+    g = grid()
+    assert g.measured() == ["block_sparse", "quest", "snapkv"]
+    found = {(s.phase, s.spec.label, s.sparsities) for s in g.measured_sweeps(["block_sparse", "snapkv"])}
+    assert found == {("prefill", "block_sparse", (0.5, 0.8, 0.9)), ("decode", "snapkv", (0.8,))}

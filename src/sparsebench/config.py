@@ -135,6 +135,43 @@ class Analysis(Spec):
     )
 
 
+class MeasureAttention(Spec):
+    """Time one layer's attention by every method of the config."""
+
+    lengths: Lengths
+    rows: Annotated[int, Field(ge=1)] = Field(1, description="prompts, or rows that decode together")
+    heads: Annotated[int, Field(ge=1)] = Field(32, description="query heads")
+    kv_heads: Annotated[int, Field(ge=1)] = Field(8, description="KV heads")
+    head_dim: Annotated[int, Field(ge=1, le=256)] = Field(128, description="channels per head")
+
+    @model_validator(mode="after")
+    def _shared_evenly(self) -> MeasureAttention:
+        if self.heads % self.kv_heads:
+            raise ValueError(f"{self.heads} heads cannot share {self.kv_heads} kv_heads; allowed: a multiple of them")
+        return self
+
+
+class MeasureGeneration(Spec):
+    """Time whole models by every method of the config, and the job of all decode settings at once."""
+
+    lengths: Lengths
+    models: Annotated[tuple[Label, ...], AfterValidator(_distinct)] = Field((), description="labels of models")
+    random_weights: dict[Label, str] = Field(
+        {},
+        description="label -> a transformers config.json to fill with random weights, which run as fast as real ones",
+    )
+    fanout_tok: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="new tokens a row of the job of all decode settings; default: that job is not measured"
+    )
+
+
+class Measure(Spec):
+    """What is timed on the device of the run; nothing by default."""
+
+    attention: MeasureAttention | None = None
+    generation: MeasureGeneration | None = None
+
+
 class Config(Spec):
     """Everything a run is told. See ``config/README.md``."""
 
@@ -151,6 +188,7 @@ class Config(Spec):
     )
     engine: Engine = Engine()
     analysis: Analysis = Analysis()
+    measure: Measure = Measure()
     corpora: dict[str, str] = Field({}, description="local copies of data sets: name -> path")
 
     @field_validator("models", mode="before")

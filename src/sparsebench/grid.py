@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -15,7 +15,7 @@ from sparsebench.engine.digest import engine_digest
 from sparsebench.methods import method_file
 from sparsebench.names import method_spec, task_spec
 from sparsebench.source import source_digest
-from sparsebench.spec import CellSpec, MethodSpec, MethodSpecs, Sweep, TaskSpec
+from sparsebench.spec import CellSpec, MethodSpec, MethodSpecs, PhasedSweep, Sweep, TaskSpec
 
 DENSE = "dense"
 
@@ -98,7 +98,15 @@ class Grid:
 
     def gpu_request(self, model: str) -> tuple[int, str | None]:
         """What a cell asks a cluster for: GPUs by number, or else generic resources by name."""
-        gpus, kind = self.config.models[model].gpus, self.config.engine.gpu_request
+        return self._request(self.config.models[model].gpus)
+
+    def measuring_gpu(self, model: str | None = None) -> tuple[int, str | None]:
+        """The same for a timing, which runs on one GPU: none where ``model`` (default: all models) runs on a CPU."""
+        known = self.config.models
+        return self._request(min(1, known[model].gpus if model in known else max(m.gpus for m in known.values())))
+
+    def _request(self, gpus: int) -> tuple[int, str | None]:
+        kind = self.config.engine.gpu_request
         if not gpus or kind == "none":
             return 0, None
         return (gpus, None) if kind == "gpu" else (0, f"{kind.replace('gres', 'gpu', 1)}:{gpus}")
@@ -149,6 +157,18 @@ class Grid:
             if label != DENSE:
                 phases[phase].append(sweep.spec)
         return MethodSpecs.model_validate(phases)
+
+    def measured(self) -> list[str]:
+        """Labels of the methods that are timed: all but dense, which every timing includes."""
+        return sorted({label for _, label in self._sweeps if label != DENSE})
+
+    def measured_sweeps(self, labels: Sequence[str]) -> list[PhasedSweep]:
+        """The methods under these labels, in each phase that has one, with their sparsities."""
+        return [
+            PhasedSweep(**dict(sweep), phase=phase)
+            for (phase, label), sweep in self._sweeps.items()
+            if label in labels and label != DENSE
+        ]
 
     @cached_property
     def engine_digest(self) -> str:

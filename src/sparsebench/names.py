@@ -60,4 +60,17 @@ def name_problems(config: Config) -> list[str]:
                 load_method(method_spec(config, phase, label), phase)
             except UserError as error:
                 attempt(f"{phase}.{label}", error)
+    if config.measure.generation is not None:
+        for label in config.measure.generation.models:
+            if label not in config.models:
+                attempt("measure", unknown("model", label, config.models, "measure.generation.models"))
+            elif (gpus := config.models[label].gpus) > 1:
+                problems.append(
+                    f"measure.generation.models: {label} asks for {gpus} gpus; allowed: models of one GPU, or of none"
+                )
+        for label in config.measure.generation.random_weights:
+            if label in config.models:
+                problems.append(
+                    f"measure.generation.random_weights.{label}: a model of the config has this label; allowed: another"
+                )
     return problems

@@ -9,9 +9,8 @@ import pyarrow as pa
 import pytest
 
 from sparsebench.cost.check import cost_check_table
-from sparsebench.measure.schema import MEASUREMENTS
 from sparsebench.spec import MethodSpecs
-from sparsebench.tables import COST_CHECK
+from sparsebench.tables import COST_CHECK, MEASUREMENTS
 from tests.stats.synthetic import shape_of
 
 PUBLISHED = Path(__file__).parents[2] / "resources" / "measurements" / "h200_attention.csv"

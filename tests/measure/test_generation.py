@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pyarrow as pa
 import pytest
 import torch
 
@@ -13,13 +14,14 @@ from sparsebench.engine.random_weights import load_random
 from sparsebench.errors import UserError
 from sparsebench.measure.bench import Labelled
 from sparsebench.measure.device import Ceilings
+from sparsebench.measure.fanout import measure_fanout
 from sparsebench.measure.generation import measure_generation
-from sparsebench.measure.schema import MEASUREMENTS
 from sparsebench.measure.show import lines
 from sparsebench.measure.subject import Subject
 from sparsebench.methods.block_sparse import BlockSparse
 from sparsebench.methods.quest import Quest
 from sparsebench.methods.snapkv import SnapKV
+from sparsebench.tables import MEASUREMENTS
 
 CPU = torch.device("cpu")
 LENGTH, NEW = 256, 6
@@ -48,13 +50,18 @@ def subject(tmp_path_factory) -> Subject:
 
 
 @pytest.fixture(scope="module")
-def table(subject):
+def tables(subject):
     methods = [
         (Labelled("bs", BlockSparse(block=32)), (0.5,)),
         (Labelled("quest", Quest()), (0.5,)),
         (Labelled("snapkv", SnapKV()), (0.5, 0.9)),
     ]
-    return measure_generation(subject, methods, [LENGTH], fanout_tok=NEW)
+    return measure_generation(subject, methods, [LENGTH]), measure_fanout(subject, methods, [LENGTH], NEW)
+
+
+@pytest.fixture(scope="module")
+def table(tables):
+    return pa.concat_tables(tables)
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ import torch
 from sparsebench.measure.attention import measure_attention
 from sparsebench.measure.bench import Labelled, Shape
 from sparsebench.measure.dense import fastest_dense
-from sparsebench.measure.schema import MEASUREMENTS
 from sparsebench.measure.timing import Timing, time_calls, time_work
 from sparsebench.methods.block_sparse import BlockSparse
 from sparsebench.methods.quest import Quest
 from sparsebench.methods.snapkv import SnapKV
+from sparsebench.tables import MEASUREMENTS
 
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")
 METHODS = [(Labelled("bs", BlockSparse()), (0.5, 0.75)), (Labelled("quest", Quest()), (0.75,)),

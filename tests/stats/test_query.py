@@ -8,11 +8,10 @@ import pytest
 
 from sparsebench.cli import main
 from sparsebench.errors import UserError
-from sparsebench.measure.schema import MEASUREMENTS
 from sparsebench.stats.effects import effects_table
 from sparsebench.stats.iso_cost import iso_cost_table
 from sparsebench.stats.query import best, compare, fastest, find
-from sparsebench.tables import write_table
+from sparsebench.tables import MEASUREMENTS, write_table
 from tests.stats.synthetic import accuracy_of, frontier_of, models_table, scores_table
 
 

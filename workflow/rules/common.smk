@@ -29,7 +29,7 @@ if not SOURCE.is_dir():
 os.environ.update(SPARSEBENCH_SOURCE=str(SOURCE))
 
 CHARTS = chart_names()
-TABLES = ["predictions", "scores", "models", *INPUTS]
+TABLES = ["predictions", "scores", "models", "measurements", *INPUTS]
 # Measurements of devices that ship with the project.
 MEASURED = sorted(SOURCE.glob("resources/measurements/*.csv"))
 CONFIG_JSON = GRID.config.model_dump_json(by_alias=True, exclude_none=True)
@@ -51,6 +51,7 @@ wildcard_constraints:
     model=LABEL,
     tokenizer=LABEL,
     prefill=LABEL,
+    method=LABEL,
     task=LABEL,
     length=r"[0-9]+",
     chart=r"[a-z0-9_]+",
@@ -93,3 +94,52 @@ def tables_of(chart):
     """The tables of this run that a chart reads: accuracy and frontier, which every chart is given, and its own."""
     needed = {"accuracy", "frontier", *chart_constant(chart, "NEEDS")}
     return [f"results/tables/{table}.arrow" for table in TABLES if table in needed]
+
+
+MEASURE = GRID.config.measure
+
+
+def measurement_tables():
+    """All tables of measurements that the config asks for."""
+    found = []
+    if MEASURE.attention is not None:
+        found += expand(
+            "results/measurements/attention/{method}/{length}.arrow",
+            method=GRID.measured(),
+            length=MEASURE.attention.lengths,
+        )
+    if MEASURE.generation is not None:
+        models = [*MEASURE.generation.models, *MEASURE.generation.random_weights]
+        found += expand(
+            "results/measurements/generation/{model}/{method}/{length}.arrow",
+            model=models,
+            method=GRID.measured(),
+            length=MEASURE.generation.lengths,
+        )
+        if MEASURE.generation.fanout_tok is not None:
+            found += expand(
+                "results/measurements/fanout/{model}/{length}.arrow",
+                model=models,
+                length=MEASURE.generation.lengths,
+            )
+    return found
+
+
+def sweeps_of(*labels):
+    """Methods with their sparsities, as `measure` takes them."""
+    return " ".join(
+        f"--sweep {quote(sweep.model_dump_json())}"
+        for sweep in GRID.measured_sweeps(labels)
+    )
+
+
+def weights_of(wildcards):
+    """What a measured model is made from: a fetched model, or a config to fill."""
+    made = MEASURE.generation.random_weights.get(wildcards.model)
+    return made or f"results/models/{wildcards.model}/model.json"
+
+
+def weights_flag(wildcards):
+    """How `measure` is told of it."""
+    made = wildcards.model in MEASURE.generation.random_weights
+    return "--random-weights" if made else "--model"

@@ -27,10 +27,6 @@ class Nothing:
 
 def schema_of(name: str) -> pa.Schema:
     """The schema of the table ``name``."""
-    if name == "measurements":
-        from sparsebench.measure.schema import MEASUREMENTS
-
-        return MEASUREMENTS
     from sparsebench import tables
 
     return getattr(tables, name.upper())

@@ -112,8 +112,7 @@ def _timings(given: argparse.Namespace) -> pl.DataFrame:
     import polars as pl
 
     from sparsebench.errors import UserError
-    from sparsebench.measure.schema import MEASUREMENTS
-    from sparsebench.tables import read_table
+    from sparsebench.tables import MEASUREMENTS, read_table
 
     path = given.measurements or given.tables / "measurements.arrow"
     if not path.is_file():

@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sparsebench.commands.arguments import Commands, command, output, spec
 from sparsebench.config import Analysis
@@ -22,7 +22,7 @@ log = logging.getLogger("sparsebench")
 def add(commands: Commands) -> None:
     """Declare the subcommands of this module."""
     sub = command(commands, "collect", "put the tables of all cells into one", _collect)
-    sub.add_argument("kind", choices=("predictions", "scores"))
+    sub.add_argument("kind", choices=("predictions", "scores", "measurements"))
     sub.add_argument("--config", default="{}", metavar="JSON", help="resolved config, kept as provenance")
     sub.add_argument(
         "--inputs",
@@ -79,15 +79,42 @@ def _collect(given: argparse.Namespace) -> None:
     import pyarrow as pa
 
     from sparsebench.provenance import stamp
-    from sparsebench.tables import PREDICTIONS, SCORES, read_table, write_table
+    from sparsebench.tables import read_table, write_table
+    from sparsebench.tables.page import schema_of
 
-    schema = {"predictions": PREDICTIONS, "scores": SCORES}[given.kind]
+    schema = schema_of(given.kind)
     paths = [Path(line) for line in given.inputs.read().splitlines() if line]
     tables = [read_table(path, schema) for path in paths]
     devices = sorted({(t.schema.metadata or {}).get(b"device", b"").decode() for t in tables} - {""})
     # Metadata differs from cell to cell, and concatenating wants one schema.
-    table = pa.concat_tables([t.replace_schema_metadata(None).cast(schema) for t in tables])
-    write_table(table, given.output, stamp(config=given.config, devices=", ".join(devices)))
+    table = pa.concat_tables([schema.empty_table(), *(t.replace_schema_metadata(None).cast(schema) for t in tables)])
+    if given.kind == "measurements":
+        table = table.filter(pa.array(_first(table.drop_columns(_READINGS).to_pylist()), pa.bool_()))
+    more = {"measured_on": json.dumps(_devices(tables))} if given.kind == "measurements" else {}
+    write_table(table, given.output, stamp(config=given.config, devices=", ".join(devices), **more))
+
+
+_READINGS = ["density", "time_ms", "spread_ms", "readings", "baseline", "baseline_ms", "speedup", "tflop_s", "tb_s"]
+_READINGS += ["floor_ms", "estimation_ms", "attention_ms", "kv_mib", "peak_mib"]
+
+
+def _first(rows: list[dict[str, Any]]) -> list[bool]:
+    """Which rows are the first of their kind: dense is timed anew beside every method, and stands in the table once."""
+    seen: set[str] = set()
+    kept = []
+    for key in (json.dumps(row, sort_keys=True) for row in rows):
+        kept.append(key not in seen)
+        seen.add(key)
+    return kept
+
+
+def _devices(tables: list[pa.Table]) -> dict[str, dict[str, str]]:
+    """What measurements say of each device: driver, versions, ceilings; the first table of a device is believed."""
+    found: dict[str, dict[str, str]] = {}
+    for table in tables:
+        about = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
+        found.setdefault(about.get("device", "unknown"), about)
+    return found
 
 
 def _models(given: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from sparsebench.engine.ops import Ops
 from sparsebench.engine.rows import DecodeSetting
 from sparsebench.engine.store import PromptStore
 from sparsebench.methods.base import DecodeMethod
+from sparsebench.selection import DecodeSelection, TokenSelection
 
 
 @dataclass(frozen=True)
@@ -28,27 +30,24 @@ class FanoutRow:
 
 @dataclass(frozen=True)
 class _Group:
-    """Rows of one prompt that one method serves: a single ``select`` for all of them."""
+    """Consecutive rows of one prompt that one method serves: a single ``select`` for all of them."""
 
     method: DecodeMethod
     states: dict[int, Any]
-    rows: Tensor
+    rows: slice
     budgets: tuple[float, ...]
+    length: int
 
 
-def _groups(rows: Sequence[FanoutRow], device: torch.device) -> list[_Group]:
-    members: dict[tuple[int, int], list[int]] = {}
-    for index, row in enumerate(rows):
-        members.setdefault((row.prompt, id(row.setting.method)), []).append(index)
-    return [
-        _Group(
-            rows[ids[0]].setting.method,
-            rows[ids[0]].states,
-            torch.tensor(ids, device=device),
-            tuple(rows[i].setting.budget for i in ids),
-        )
-        for ids in members.values()
-    ]
+def _groups(rows: Sequence[FanoutRow], lengths: Sequence[int]) -> list[_Group]:
+    found: list[_Group] = []
+    runs = groupby(range(len(rows)), lambda i: (rows[i].prompt, id(rows[i].setting.method)))
+    for members in (list(ids) for _, ids in runs):
+        first = rows[members[0]]
+        budgets = tuple(rows[i].setting.budget for i in members)
+        place = slice(members[0], members[-1] + 1)
+        found.append(_Group(first.setting.method, first.states, place, budgets, lengths[first.prompt]))
+    return found
 
 
 def storages(value: Any) -> Iterator[torch.UntypedStorage]:
@@ -93,30 +92,37 @@ class FanoutPass:
         self.lists: dict[int, Lists] = {}
         self._suffix: dict[int, tuple[Tensor, Tensor]] = {}
         self._length = torch.tensor([store.lengths[r.prompt] for r in rows], dtype=torch.float64, device=self.device)
-        self._read = torch.zeros_like(self._length)
-        self._global_layers: set[int] = set()
+        self._layers = len(rows[0].states)  # global ones: methods prepare no others
+        # entries read so far [R, G] of rows that select anew, by number of KV heads
+        self._reads: dict[int, Tensor] = {}
         self._step = 0
         self._at = torch.zeros(1, dtype=torch.int64, device=self.device)
+        self._filled = torch.ones(len(rows), dtype=torch.int32, device=self.device)
         self._regroup()
-        self._select_fixed()
+        self._fixed_share = self._select_fixed()
 
     def _regroup(self) -> None:
-        groups = _groups(self.rows, self.device)
+        groups = _groups(self.rows, self._store.lengths)
         self._fixed = [g for g in groups if g.method.fixed]
         self._moving = [g for g in groups if not g.method.fixed]
 
-    def _select_fixed(self) -> None:
+    def _select_fixed(self) -> Tensor:
+        """Select for fixed methods; returns the share that each row reads per step, summed over global layers [R]."""
         spans = torch.tensor([self._store.span(r.prompt) for r in self.rows], dtype=torch.int32, device=self.device)
+        share = torch.zeros_like(self._length)
         for layer in self._store.layers():
             k, _ = self._store.layer(layer)
             self.lists[layer] = Lists(spans, k.shape[0])
             for group in self._fixed:
                 if layer in group.states:
                     # No query exists yet, and a fixed method must not read its values: NaN shows one that does.
-                    q = k.new_full((len(group.rows), k.shape[0], k.shape[-1]), torch.nan)
+                    q = k.new_full((len(group.budgets), k.shape[0], k.shape[-1]), torch.nan)
                     self.lists[layer].put(group.rows, group.method.select(group.states[layer], q, group.budgets))
+            if layer in self.rows[0].states:
+                share += self.lists[layer].shares(self._length)
         # what fixed methods prepared has done its work
         self.rows = [replace(row, states={}) if row.setting.method.fixed else row for row in self.rows]
+        return share
 
     def attend(self, call: Call) -> Tensor:
         """Attention of one token per row; q [R, H, 1, D], output alike."""
@@ -126,16 +132,16 @@ class FanoutPass:
         k, v = self._store.layer(call.layer)
         if call.window is None:
             for group in self._moving:
-                lists.put(group.rows, group.method.select(group.states[call.layer], q[group.rows], group.budgets))
-            self._read += lists.shares(self._length)
-            self._global_layers.add(call.layer)
+                chosen = group.method.select(group.states[call.layer], q[group.rows], group.budgets)
+                lists.put(group.rows, chosen)
+                self._tally(group, chosen, k.shape[0])
             span = lists.span
         else:
             # The window reaches back from the current token over the suffix first, then over the prompt's end.
             reach = (call.window - 1 - self._at).clamp(min=0).int()
             span = torch.stack([torch.maximum(lists.span[:, 0], lists.span[:, 1] - reach), lists.span[:, 1]], 1)
             k_suffix, v_suffix = k_suffix[:, :, -call.window :], v_suffix[:, :, -call.window :]
-        filled = {"suffix_len": (self._at + 1).int().expand(len(self.rows))} if self._fixed_size else {}
+        filled = {"suffix_len": self._filled} if self._fixed_size else {}
         out = self._ops.sparse_decode(
             q,
             k,
@@ -151,6 +157,12 @@ class FanoutPass:
         )
         return out[:, :, None]
 
+    def _tally(self, group: _Group, chosen: DecodeSelection, heads: int) -> None:
+        if heads not in self._reads:
+            self._reads[heads] = torch.zeros(len(self.rows), heads, dtype=torch.int64, device=self.device)
+        read = chosen.count if isinstance(chosen, TokenSelection) else group.length
+        self._reads[heads][group.rows].add_(read)
+
     def _append(self, call: Call) -> tuple[Tensor, Tensor]:
         if call.layer not in self._suffix:
             rows, heads, _, dim = call.k.shape
@@ -165,6 +177,7 @@ class FanoutPass:
     def advance(self) -> None:
         """Move the device's place in the suffix on by one; part of the step itself."""
         self._at += 1
+        self._filled += 1
 
     def step_done(self) -> None:
         """Say that a step has run, all its layers and :meth:`advance`."""
@@ -172,8 +185,13 @@ class FanoutPass:
 
     def densities(self) -> list[float]:
         """Measured share of prompt KV entries read per step, per row: mean over steps, global layers and KV heads."""
-        reads = self._step * len(self._global_layers)
-        return (self._read / reads).tolist() if reads else [1.0] * len(self.rows)
+        if not self._layers or not self._step:
+            return [1.0] * len(self.rows)
+        moving = sum((read.double().mean(1) for read in self._reads.values()), torch.zeros_like(self._length))
+        moving /= self._length * self._step * self._layers
+        fixed = self._fixed_share / self._layers
+        shares = zip(self.rows, fixed.tolist(), moving.tolist(), strict=True)
+        return [once if row.setting.method.fixed else anew for row, once, anew in shares]
 
     def held_bytes(self) -> int:
         """Bytes of all that decoding holds: prompts, suffixes, index lists and the methods' state, each tensor once."""
@@ -188,5 +206,7 @@ class FanoutPass:
         for lists in self.lists.values():
             lists.keep(index)
         self._suffix = {layer: (k[index], v[index]) for layer, (k, v) in self._suffix.items()}
-        self._length, self._read = self._length[index], self._read[index]
+        self._reads = {heads: read[index] for heads, read in self._reads.items()}
+        self._length, self._filled = self._length[index], self._filled[index]
+        self._fixed_share = self._fixed_share[index]
         self._regroup()

@@ -29,8 +29,8 @@ class Lists:
         self.tokens = span.new_zeros((rows, heads, 1))
         self.count = span.new_full((rows, heads), ALL)
 
-    def put(self, rows: Tensor, selection: DecodeSelection) -> None:
-        """Set the lists of ``rows`` (int64 [r])."""
+    def put(self, rows: slice, selection: DecodeSelection) -> None:
+        """Set the lists of consecutive ``rows``."""
         match selection:
             case Everything():
                 self.count[rows] = ALL

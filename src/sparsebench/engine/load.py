@@ -19,6 +19,7 @@ from transformers.distributed import DistributedConfig
 from transformers.utils.logging import disable_progress_bar
 
 from sparsebench.engine.attention import patch
+from sparsebench.engine.norms import fuse_norms
 from sparsebench.errors import UserError
 from sparsebench.models.rope import Rope, settle
 from sparsebench.spec import DType
@@ -96,6 +97,8 @@ def load(
     check_interface(model, folder)
     patch(model)
     model.eval().to(device)
+    if device.type == "cuda":
+        fuse_norms(model)
     log.info(
         "loaded %s: %s, %.1f M parameters, %s on %s",
         folder,

@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from sparsebench.engine.attention import patch
 from sparsebench.engine.load import check_interface, pick_dtype
+from sparsebench.engine.norms import fuse_norms
 from sparsebench.errors import UserError
 from sparsebench.spec import DType
 
@@ -37,6 +38,8 @@ def load_random(config_file: Path, dtype: DType, device: torch.device) -> PreTra
     check_interface(model, config_file)
     patch(model)
     model.eval()
+    if device.type == "cuda":
+        fuse_norms(model)
     log.info("made %s with random weights: %.1f M parameters, %s on %s", type(model).__name__,
              model.num_parameters() / 1e6, model.dtype, device)  # fmt: skip
     return model

@@ -14,8 +14,8 @@ from sparsebench.measure.bench import Bench, Shape, Sweeps
 from sparsebench.measure.decode_op import measure_decode_op
 from sparsebench.measure.device import measure_ceilings, provenance
 from sparsebench.measure.prefill_op import measure_prefill_op
-from sparsebench.measure.schema import MEASUREMENTS
 from sparsebench.spec import DType, Impl
+from sparsebench.tables import MEASUREMENTS
 
 log = logging.getLogger("sparsebench")
 
@@ -44,7 +44,7 @@ def measure_attention(
 
     Returns
     -------
-    A table of :data:`sparsebench.measure.schema.MEASUREMENTS`, with device, driver, versions and the measured ceilings
+    A table of :data:`sparsebench.tables.MEASUREMENTS`, with device, driver, versions and the measured ceilings
     in its metadata.
     """
     device = pick_device()

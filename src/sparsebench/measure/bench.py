@@ -74,7 +74,7 @@ class Bench:
         flops: float,
         moved: float,
     ) -> dict[str, Any]:
-        """A row of :data:`sparsebench.measure.schema.MEASUREMENTS`; ``flops`` and ``moved`` bytes are of one call."""
+        """A row of :data:`sparsebench.tables.MEASUREMENTS`; ``flops`` and ``moved`` bytes are of one call."""
         shape, phase = self.shape, entry.method.phase
         by_flops, by_bytes = flops / self.ceilings.matmul_tflop_s / 1e9, moved / self.ceilings.copy_tb_s / 1e9
         return {

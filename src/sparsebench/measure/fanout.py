@@ -7,25 +7,35 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import pyarrow as pa
+
 from sparsebench.engine.generate import Generator
 from sparsebench.engine.rows import DecodeSetting, Job, PrefillSetting
 from sparsebench.measure.bench import Sweeps, with_dense
-from sparsebench.measure.device import peak_mib, reset_peak
+from sparsebench.measure.device import peak_mib, provenance, reset_peak
 from sparsebench.measure.subject import NoText, Subject, endless
 from sparsebench.measure.timing import time_now
 from sparsebench.measure.today import transformers_loop
 from sparsebench.methods.base import DecodeMethod
 from sparsebench.methods.dense import DenseDecode, DensePrefill
+from sparsebench.tables import MEASUREMENTS
 
 log = logging.getLogger("sparsebench")
 TODAY_STEPS = 12  # of transformers' loop; its whole job is computed from them, and takes minutes
 
 
-def measure_fanout(subject: Subject, methods: Sweeps, length: int, new_tok: int) -> Iterator[dict[str, Any]]:
-    """Three rows: ``transformers`` (computed from its own prefill and steps), ``alone`` and ``one_batch`` (measured).
+def measure_fanout(subject: Subject, methods: Sweeps, lengths: Sequence[int], new_tok: int) -> pa.Table:
+    """A job done in three ways, at each length, as a table of :data:`sparsebench.tables.MEASUREMENTS`.
 
-    The job: every decode method at each of its sparsities, and dense, answer one prompt with ``new_tok`` tokens.
+    The job: every decode method at each of its sparsities, and dense, answer one prompt with ``new_tok`` tokens. The
+    ways: ``transformers``, one prefill and one loop a setting, computed from its own prefill and steps; ``alone``, each
+    setting by this engine on its own; ``one_batch``, all settings over one prefill.
     """
+    rows = [row for length in lengths for row in _ways(subject, methods, length, new_tok)]
+    return pa.Table.from_pylist(rows, MEASUREMENTS.with_metadata(provenance(subject.device, subject.ceilings)))
+
+
+def _ways(subject: Subject, methods: Sweeps, length: int, new_tok: int) -> Iterator[dict[str, Any]]:
     decode = with_dense([m for m in methods if m[0].method.phase == "decode"], DenseDecode())
     settings = [
         DecodeSetting(entry.method, 1.0 - sparsity)

@@ -13,14 +13,13 @@ from sparsebench.engine.batch import Batch, prefill_batch, start_decoding
 from sparsebench.engine.rows import DecodeSetting, Job, PrefillSetting
 from sparsebench.measure.bench import Labelled, Sweeps, with_dense
 from sparsebench.measure.device import peak_mib, provenance, reset_peak
-from sparsebench.measure.fanout import measure_fanout
-from sparsebench.measure.schema import MEASUREMENTS
 from sparsebench.measure.subject import Subject
 from sparsebench.measure.timing import Timing, time_now
 from sparsebench.measure.today import transformers_loop
 from sparsebench.methods.base import DecodeMethod, PrefillMethod
 from sparsebench.methods.dense import DenseDecode, DensePrefill
 from sparsebench.spec import Cache
+from sparsebench.tables import MEASUREMENTS
 
 log = logging.getLogger("sparsebench")
 
@@ -35,7 +34,6 @@ def measure_generation(
     methods: Sweeps,
     lengths: Sequence[int],
     caches: Sequence[Cache] = ("shared", "compacted"),
-    fanout_tok: int | None = None,
 ) -> pa.Table:
     """Time a whole model.
 
@@ -50,18 +48,14 @@ def measure_generation(
         Prompt lengths in tokens.
     caches
         How decode methods hold the cache; only methods that evict can be ``compacted``.
-    fanout_tok
-        Also time the whole job of all decode settings at once, with so many new tokens a row (:mod:`.fanout`).
 
     Returns
     -------
-    A table of :data:`sparsebench.measure.schema.MEASUREMENTS`.
+    A table of :data:`sparsebench.tables.MEASUREMENTS`.
     """
     rows: list[dict[str, Any]] = []
     for length in lengths:
         rows += measure_model(subject, methods, length, caches)
-        if fanout_tok is not None:
-            rows += measure_fanout(subject, methods, length, fanout_tok)
     return pa.Table.from_pylist(rows, MEASUREMENTS.with_metadata(provenance(subject.device, subject.ceilings)))
 
 

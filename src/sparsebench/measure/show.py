@@ -74,14 +74,9 @@ def _columns(kind: str, phase: str) -> dict[str, Callable[[Row], str]]:
 
 def lines(table: pa.Table) -> Iterator[str]:
     """A heading with the device and its ceilings, then a table for each kind, model, phase and length."""
-    meta = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
-    software = json.loads(meta.get("versions", "{}"))
-    about = [meta.get("device", "unknown device")]
-    about += [f"driver {meta['driver']}"] if "driver" in meta else []
-    about += [f"{name} {software[name]}" for name in ("torch", "triton", "transformers") if name in software]
-    yield ", ".join(about)
-    if "copy_tb_s" in meta:
-        yield f"ceilings in this run: copy {meta['copy_tb_s']} TB/s, matrix product {meta['matmul_tflop_s']} TFLOP/s"
+    own = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
+    for meta in json.loads(own["measured_on"]).values() if "measured_on" in own else [own]:
+        yield from _about(meta)
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in table.to_pylist():
         key = (row["kind"], row["model"], row["phase"], row["length_tok"], row["dtype"])
@@ -95,3 +90,13 @@ def lines(table: pa.Table) -> Iterator[str]:
         yield "|" + "---|" * len(columns)
         for row in rows:
             yield "| " + " | ".join(column(row) for column in columns.values()) + " |"
+
+
+def _about(meta: Mapping[str, str]) -> Iterator[str]:
+    software = json.loads(meta.get("versions", "{}"))
+    about = [meta.get("device", "unknown device")]
+    about += [f"driver {meta['driver']}"] if "driver" in meta else []
+    about += [f"{name} {software[name]}" for name in ("torch", "triton", "transformers") if name in software]
+    yield ", ".join(about)
+    if "copy_tb_s" in meta:
+        yield f"ceilings in this run: copy {meta['copy_tb_s']} TB/s, matrix product {meta['matmul_tflop_s']} TFLOP/s"

@@ -10,6 +10,7 @@ import torch
 from transformers.generation.streamers import BaseStreamer
 
 from sparsebench.engine.attention import patch
+from sparsebench.engine.norms import original_norms
 from sparsebench.measure.subject import Subject, endless
 from sparsebench.measure.timing import Timing, time_now
 
@@ -36,7 +37,7 @@ def transformers_loop(subject: Subject, length: int, new_tok: int) -> tuple[floa
     ids = torch.tensor([subject.question(length, new_tok).ids], device=subject.device)
     model.set_attn_implementation("sdpa")
     try:
-        with endless(model), torch.inference_mode():
+        with endless(model), original_norms(model), torch.inference_mode():
             _generate(subject, ids[:, :64], 2)
             began = time_now(subject.device)
             clock = _generate(subject, ids, new_tok)

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from sparsebench.counting import block_rows, causal_pairs
+from sparsebench.kernels.softcap import capped
 from sparsebench.methods.base import Axes, DecodeMethod, Heads, Layer, PrefillMethod
 from sparsebench.methods.budget import blocks_per_row, check_block, tokens_kept
 from sparsebench.methods.estimate import block_sums, chunks, logits_per_head
-from sparsebench.methods.pick import top_blocks, top_tokens
+from sparsebench.methods.pick import row_counts, top_blocks, top_tokens
 from sparsebench.selection import BlockSelection, TokenSelection
 
 _SOURCE = "control of this project: selection by true attention mass"
@@ -93,10 +94,29 @@ class OracleDecode(DecodeMethod):
     def select(self, state: tuple[Tensor, Layer], q: Tensor, budgets: Sequence[float]) -> TokenSelection:
         """See :meth:`DecodeMethod.select`."""
         k, layer = state
-        # rows take the place of query positions, so that one product serves them all
-        weights = logits_per_head(q.transpose(0, 1), k, layer).softmax(-1)
-        mass = weights.unflatten(0, (k.shape[0], -1)).sum(1).transpose(0, 1)
-        return top_tokens(mass, [tokens_kept(k.shape[1], budget) for budget in budgets])
+        mass = self.mass(q, k, layer)
+        kept = [tokens_kept(k.shape[1], budget) for budget in budgets]
+        if layer.impl == "triton":
+            from sparsebench.kernels.top_entries import MOST, top_entries
+
+            if k.shape[1] <= MOST:
+                count = row_counts(kept, q.device)
+                tokens = top_entries(mass, count[:, 0], max(kept)).transpose(0, 1)
+                return TokenSelection(tokens, count.expand(-1, k.shape[0]))
+        return top_tokens(mass.transpose(0, 1), kept)
+
+    def mass(self, q: Tensor, k: Tensor, layer: Layer) -> Tensor:
+        """Attention mass of each prompt token for each row, summed over a KV head's queries: float32 [G, R, S]."""
+        G = k.shape[0]
+        if layer.impl == "triton" and k.dtype != torch.float32:
+            # Rows take the place of query positions, so that one product serves them all. Keys go first: then the rows
+            # of the result are aligned whatever the prompt's length, without which it takes six times as long.
+            queries = q.transpose(0, 1).reshape(G, -1, q.shape[-1]).transpose(1, 2)
+            products = torch.bmm(k, queries, out_dtype=torch.float32).transpose(1, 2)
+            logits = capped(products.contiguous().mul_(layer.scale), layer.softcap)
+        else:
+            logits = logits_per_head(q.transpose(0, 1), k, layer).flatten(0, 1)
+        return logits.view(G, -1, q.shape[0], k.shape[1]).softmax(-1).sum(1)
 
     def preparation_flops(self, length: int, shape: Heads) -> float:
         """See :meth:`DecodeMethod.preparation_flops`: it keeps the keys."""

@@ -3,6 +3,7 @@
 from sparsebench.tables.accuracy import ACCURACY, DEPTH, EFFECTS, TOLERANCE
 from sparsebench.tables.cost import COST_CHECK, FRONTIER, ISO_COST, MODELS
 from sparsebench.tables.io import read_table, write_table
+from sparsebench.tables.measurements import MEASUREMENTS
 from sparsebench.tables.rows import PREDICTIONS, SAMPLES, SCORES
 from sparsebench.tables.trends import ADAPTIVITY, SCALING, SCALING_POINTS
 
@@ -14,6 +15,7 @@ __all__ = [
     "EFFECTS",
     "FRONTIER",
     "ISO_COST",
+    "MEASUREMENTS",
     "MODELS",
     "PREDICTIONS",
     "SAMPLES",

@@ -22,6 +22,7 @@ PAGE = (
     "scaling_points",
     "adaptivity",
     "cost_check",
+    "measurements",
 )
 
 
