@@ -101,8 +101,7 @@ def method_curves(
     order
         Column that a curve runs along; the horizontal axis by default.
     """
-    picked = alt.selection_point(fields=["method"], bind="legend", name="picked")
-    opacity = alt.condition(picked, alt.value(1.0), alt.value(0.12))
+    picked, opacity = picking()
     flat = {"color": methods.encode("color"), "opacity": opacity}
     along = {"order": order} if order else {}
     base = alt.Chart() if where is None else alt.Chart().transform_filter(where)
@@ -114,6 +113,25 @@ def method_curves(
         *(under(flat) if under else ()),
         base.mark_line(strokeWidth=1.8).encode(y=y.place, strokeDash=methods.encode("strokeDash"), **flat, **along),
         base.mark_point(filled=True, size=48).encode(y=y.place, shape=methods.encode("shape"), **flat, tooltip=tooltip),
+    ]
+
+
+def picking(full: float = 1.0) -> tuple[Any, Any]:
+    """The selection of methods by the legend, and the opacity that fades the others."""
+    picked = alt.selection_point(fields=["method"], bind="legend", name="picked")
+    return picked, alt.condition(picked, alt.value(full), alt.value(0.12))
+
+
+def method_bars(base: Any, x: Any, methods: Methods, tooltip: list[Any], middle: float, **more: Any) -> list[Any]:
+    """Layers of one panel: per line of ``base`` a point and its interval along ``x``, and a rule at ``middle``."""
+    picked, opacity = picking()
+    flat = {"color": methods.encode("color"), "opacity": opacity, "tooltip": tooltip, **more}
+    column, scale = x["shorthand"].removesuffix(":Q"), x["scale"]
+    ends = {"x": alt.X(f"{column}_low:Q", title=x["title"], scale=scale), "x2": f"{column}_high:Q"}
+    return [
+        base.mark_rule(strokeWidth=1.8).encode(**ends, **flat).properties(name="first").add_params(picked),
+        alt.Chart().mark_rule(color="#444").encode(x=alt.datum(middle, scale=scale)),
+        base.mark_point(filled=True, size=64).encode(x=x, shape=methods.encode("shape"), **flat),
     ]
 
 

@@ -29,21 +29,21 @@ SAMPLES = pa.schema(
     ]
 )
 
-_ROW_KEY = [
+_ROW = [
     field("model", TEXT, "model as named in the config"),
     field("prefill", TEXT, "prefill method as named in the config"),
     *_SAMPLE_KEY,
     field("prefill_sparsity", FLOAT, "target share of causal query-key pairs skipped in prefill"),
     field("decode", TEXT, "decode method as named in the config"),
     field("decode_sparsity", FLOAT, "target share of prompt KV entries skipped per generated token"),
+    field("prompt_tok", INT, "real length of the prompt", "tokens"),
+    field("prefill_density", FLOAT, "measured share of causal query-key pairs computed in sparse layers"),
+    field("decode_density", FLOAT, "measured share of prompt KV entries read per step in sparse layers"),
 ]
 
 PREDICTIONS = pa.schema(
     [
-        *_ROW_KEY,
-        field("prompt_tok", INT, "real length of the prompt", "tokens"),
-        field("prefill_density", FLOAT, "measured share of causal query-key pairs computed in sparse layers"),
-        field("decode_density", FLOAT, "measured share of prompt KV entries read per step in sparse layers"),
+        *_ROW,
         field("text", TEXT, "what the model generated after the prompt"),
         field("generated_tok", INT, "generated tokens", "tokens"),
         field("stop_reason", TEXT, "eos, stop (a stop string) or limit"),
@@ -53,10 +53,7 @@ PREDICTIONS = pa.schema(
 
 SCORES = pa.schema(
     [
-        *_ROW_KEY,
-        field("prompt_tok", INT, "real length of the prompt", "tokens"),
-        field("prefill_density", FLOAT, "measured share of causal query-key pairs computed in sparse layers"),
-        field("decode_density", FLOAT, "measured share of prompt KV entries read per step in sparse layers"),
+        *_ROW,
         field("generated_tok", INT, "generated tokens", "tokens"),
         field("stop_reason", TEXT, "eos, stop (a stop string) or limit"),
         field("score", FLOAT, "score in [0, 1] by the task's metric"),

@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from sparsebench.charts.curves import Methods, interval_tips, tip
+from sparsebench.charts.curves import Methods, interval_tips, method_bars, tip
 from sparsebench.charts.data import Nothing, Tables
 from sparsebench.charts.style import PAGE_WIDTH, PHASE_WORDS, drawn, length_label, lengths_of, stacked
 from sparsebench.stats.configuration import DENSE
@@ -51,10 +51,8 @@ def _panels(phase: str, lines: pl.DataFrame, methods: Methods) -> Any:
     x = alt.X(
         "difference:Q", title="accuracy, large minus small", scale=scale, axis=alt.Axis(format="+.2f", tickCount=5)
     )
-    base = alt.Chart().encode(
-        y=alt.Y("line:N", sort=alt.SortField("line"), title=None, axis=alt.Axis(labelLimit=200, grid=True)),
-        color=methods.encode("color"),
-    )
+    axis = alt.Axis(labelLimit=200, grid=True)
+    base = alt.Chart().encode(y=alt.Y("line:N", sort=alt.SortField("line"), title=None, axis=axis))
     tips = [
         tip("duel:N"),
         tip("line:N", "sparse"),
@@ -70,16 +68,9 @@ def _panels(phase: str, lines: pl.DataFrame, methods: Methods) -> Any:
         tip("tasks:N"),
         tip("n"),
     ]
-    picked = alt.selection_point(fields=["method"], bind="legend", name="picked")
-    opacity = alt.condition(picked, alt.value(1.0), alt.value(0.12))
-    low = alt.X("difference_low:Q", title="accuracy, large minus small", scale=scale)
-    bars = base.mark_rule(strokeWidth=2).encode(x=low, x2="difference_high:Q", opacity=opacity, tooltip=tips)
-    zero = alt.Chart().mark_rule(color="#555").encode(x=alt.datum(0, scale=scale))
-    shape = methods.encode("shape")
-    points = base.mark_point(filled=True, size=70).encode(x=x, shape=shape, opacity=opacity, tooltip=tips)
     width = int(min(380, (PAGE_WIDTH - 130) / len(lengths) - 20))
     header = alt.Header(labelOrient="top", labelAnchor="start", labelPadding=2)
-    panel = alt.layer(bars.properties(name="first").add_params(picked), zero, points, data=drawn(frame, COLUMNS))
+    panel = alt.layer(*method_bars(base, x, methods, tips, 0), data=drawn(frame, COLUMNS))
     return panel.properties(width=width, height={"step": 18}).facet(
         row=alt.Row("duel:N", title=None, header=header),
         column=alt.Column("length:N", sort=lengths, title=None),

@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from sparsebench.charts.curves import Methods, interval_tips, tip
+from sparsebench.charts.curves import Methods, interval_tips, method_bars, tip
 from sparsebench.charts.data import Nothing, Tables, method_axes
 from sparsebench.charts.style import PAGE_WIDTH, blocks, drawn, length_label, lengths_of, phase_title, stacked
 
@@ -52,12 +52,6 @@ def _panels(title: str, lines: pl.DataFrame, methods: Methods) -> Any:
     base = alt.Chart().encode(
         y=alt.Y("task:N", title=None, axis=alt.Axis(labelLimit=170, grid=True, gridColor="#f3f3f3"))
     )
-    picked = alt.selection_point(fields=["method"], bind="legend", name="picked")
-    flat = {
-        "color": methods.encode("color"),
-        "opacity": alt.condition(picked, alt.value(1.0), alt.value(0.12)),
-        "yOffset": alt.YOffset("method:N", scale=alt.Scale(paddingOuter=0.4)),
-    }
     tips = [
         tip("method:N"),
         tip("importance:N"),
@@ -68,15 +62,13 @@ def _panels(title: str, lines: pl.DataFrame, methods: Methods) -> Any:
         tip("attention_share", "measured density", ".3f"),
         tip("n"),
     ]
-    low = alt.X("kept_low:Q", title="kept of dense", scale=scale)
-    bars = base.mark_rule(strokeWidth=1.5).encode(x=low, x2="kept_high:Q", **flat, tooltip=tips)
-    one = alt.Chart().mark_rule(color="#000", strokeWidth=1).encode(x=alt.datum(1, scale=scale))
-    points = base.mark_point(filled=True, size=60).encode(x=x, shape=methods.encode("shape"), **flat, tooltip=tips)
+    beside = alt.YOffset("method:N", scale=alt.Scale(paddingOuter=0.4))
+    layers = method_bars(base, x, methods, tips, 1, yOffset=beside)
     width = int(min(300, (PAGE_WIDTH - 150) / len(sparsities) - 20))
     header = alt.Header(labelOrient="top", labelAnchor="start", labelPadding=2)
     how = "; ".join(f"{m}: {i}" for m, i in frame.select("method", "importance").unique().sort("method").iter_rows())
     return (
-        alt.layer(bars.properties(name="first").add_params(picked), one, points, data=drawn(frame, COLUMNS))
+        alt.layer(*layers, data=drawn(frame, COLUMNS))
         .properties(width=width, height={"step": 11, "for": "offset"})
         .facet(
             row=alt.Row("length:N", sort=lengths_of(frame), title=None, header=header),

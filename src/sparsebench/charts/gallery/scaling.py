@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from sparsebench.charts.curves import Methods, interval_tips, tip
+from sparsebench.charts.curves import Methods, interval_tips, picking, tip
 from sparsebench.charts.data import Nothing, Tables
 from sparsebench.charts.palette import looks
 from sparsebench.charts.style import PHASE_WORDS, drawn, panel_width, stacked
@@ -55,8 +55,7 @@ def _panels(phase: str, points: pl.DataFrame, fits: pl.DataFrame, methods: Metho
     scale = alt.Scale(domain=[0, 1], nice=False, clamp=True)
     axis = alt.Axis(format="%", tickCount=5)
     x = alt.X("predicted:Q", title="predicted accuracy", scale=scale, axis=alt.Axis(format="%", tickCount=2))
-    picked = alt.selection_point(fields=["method"], bind="legend", name="picked")
-    opacity = alt.condition(picked, alt.value(0.85), alt.value(0.08))
+    picked, opacity = picking(0.85)
     tips = [
         tip("method:N"),
         tip("model:N"),
