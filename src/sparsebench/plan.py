@@ -125,11 +125,11 @@ class Planner:
             plan.too_big.append(key)
 
     def _measured(self, model: str, shape: ModelShape) -> tuple[float, float] | None:
-        """FLOP/s of prefill and seconds of a decode step in the logs of earlier jobs of this model."""
+        """FLOP/s of prefill and seconds of a decode step in the logs of earlier cells of this model."""
         flops = prefill_s = decode_s = 0.0
         steps = 0
         for log in self.results.glob(f"logs/infer/{model}/dense/*/*.log"):
-            for found in LOGGED.finditer(log.read_text()):
+            if found := LOGGED.search(log.read_text()):
                 flops += int(found[1]) * _dense_flops(shape, int(log.stem))
                 prefill_s, steps = prefill_s + float(found[2]), steps + int(found[3])
                 decode_s += float(found[4])

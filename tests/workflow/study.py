@@ -90,7 +90,7 @@ class Study:
     def rows(self, prefill: str = "dense", length: int = 384) -> tuple[int, int]:
         """Rows (computed, reused) by the last inference job of a cell, as its log says."""
         log = (self.folder / f"results/logs/infer/tiny/{prefill}/niah/{length}.log").read_text()
-        found = re.findall(r"computed (\d+) rows, reused (\d+)", log)[-1]
+        (found,) = re.findall(r"computed (\d+) rows, reused (\d+)", log)
         return int(found[0]), int(found[1])
 
 

@@ -1,5 +1,4 @@
 # The journal is no output: Snakemake deletes the outputs of a failed job, and finished rows must outlive it.
-# Its log is added to: a job of a killed Snakemake may still be writing there.
 rule infer_cell:
     input:
         model="results/models/{model}/model.json",
@@ -26,4 +25,4 @@ rule infer_cell:
         journal="results/journal/{model}/{prefill}/{task}/{length}.jsonl",
     shell:
         "sparsebench infer --cell {params.cell:q} --model {input.model} --samples {input.samples}"
-        " --journal {params.journal} --output {output} 2>&1 | tee --append {log}"
+        " --journal {params.journal} --output {output} 2>&1 | tee {log}"

@@ -75,10 +75,10 @@ class Clone:
         return file.read_bytes().count(b"\n") if file.exists() else 0
 
     def log(self, cell: str) -> str:
-        """What the jobs of a cell said, one after the other."""
+        """What the last job of a cell said: Snakemake removes the log of the one before."""
         return (self.folder / f"results/logs/infer/{cell}.log").read_text()
 
     def counts(self, cell: str) -> tuple[int, int]:
         """Rows (computed, reused) by the last job of a cell."""
-        found = re.findall(r"computed (\d+) rows, reused (\d+)", self.log(cell))[-1]
+        (found,) = re.findall(r"computed (\d+) rows, reused (\d+)", self.log(cell))
         return int(found[0]), int(found[1])

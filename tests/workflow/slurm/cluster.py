@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,13 @@ def wait_for(what: str, is_so: Callable[[], object], seconds: float) -> None:
     while not is_so():
         assert time.monotonic() < until, f"not so after {seconds:.0f} s: {what}"
         time.sleep(0.2)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that only waits to be reaped does not."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _free_ports(count: int) -> int:
@@ -127,16 +134,21 @@ class Cluster:
         daemon = int((self.folder / f"run/slurmd.{node}.pid").read_text())
         jobs = self.call("squeue", "-h", "-w", node, "-t", "running", "-o", "%i").split()
         os.kill(daemon, signal.SIGKILL)
+        dead = [process for job in jobs for process in self._processes(job)]
+        tellers = {parent for process in dead for parent in process.parents() if parent.name().startswith("slurmstepd")}
         # Those that would tell the controller how their jobs ended go first: a dead node tells nothing.
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                if process.cmdline()[:1] and any(process.cmdline()[0].startswith(f"slurmstepd: [{j}.") for j in jobs):
-                    process.kill()
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                if process.environ().get("SLURM_JOB_ID") in jobs:
-                    process.kill()
+        for process in (*tellers, *dead):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         self.call("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+
+    def _processes(self, job: str) -> Iterator[psutil.Process]:
+        """Processes of a job of this cluster; another cluster on this machine may have a job of that number too."""
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                environment = process.environ()
+                if (environment.get("SLURM_CONF"), environment.get("SLURM_JOB_ID")) == (str(self.conf), job):
+                    yield process
 
     def requeued(self) -> list[str]:
         """Jobs that SLURM will start again, but not yet."""
@@ -174,5 +186,5 @@ class Cluster:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, kind)
             until = time.monotonic() + 5
-            while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < until:
+            while any(is_alive(pid) for pid in pids) and time.monotonic() < until:
                 time.sleep(0.1)
