@@ -1,7 +1,7 @@
 from sparsebench.source import PACKAGE, source_digest
 
-# A neighbour on the same machine would be measured too, so that a job takes all cores.
-MEASURE_THREADS = workflow.cores or GRID.config.engine.threads
+# A neighbour on the same machine would be measured too, so that a job takes all cores; a cluster tells of none.
+MEASURE_THREADS = workflow.resource_settings.cores or GRID.config.engine.threads
 
 
 localrules:
