@@ -50,6 +50,7 @@ def tables_of(scores: pl.DataFrame, config: Mapping[str, Any] | None = None) -> 
         scaling_points=frame("scaling_points", list(_points(rows))),
         adaptivity=frame("adaptivity", list(_adaptivity(rows))),
         measurements=frame("measurements", list(_measurements(rows))),
+        cost_check=frame("cost_check", list(_cost_check(rows))),
         config=config or {},
     )
 
@@ -174,6 +175,10 @@ def _measurements(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
                 model="H32 G8 D128",
                 phase=phase,
                 method=method,
+                params="{}",
+                heads=32,
+                kv_heads=8,
+                head_dim=128,
                 length_tok=length,
                 sparsity=sparsity,
                 density=1 - sparsity,
@@ -188,3 +193,11 @@ def _measurements(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
                 speedup=length / 1e4,
                 peak_mib=length / 64,
             )
+
+
+def _cost_check(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    columns = schema_of("cost_check").names
+    for timed in _measurements(rows):
+        share = 1.2 * timed["density"]
+        figures = {"cost": 1e9 * share, "cost_share": share, "time_share": 1.5 * share, "excess": 1.5}
+        yield line("cost_check", **{name: timed[name] for name in columns if name in timed} | figures)

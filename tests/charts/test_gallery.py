@@ -55,7 +55,7 @@ def svg(name: str, tables: Tables) -> str:
 def test_gallery_holds_the_charts_of_the_report() -> None:
     asked = (
         "pareto size_frontier accuracy_vs_sparsity tolerance kept_by_length iso_cost scaling prefill_patterns "
-        "adaptivity gap_to_oracle latency speedup_vs_accuracy depth kv_handling density_check"
+        "adaptivity gap_to_oracle latency speedup_vs_accuracy depth kv_handling density_check cost_check"
     )
     assert set(chart_names()) >= set(asked.split())
 
@@ -165,7 +165,8 @@ def test_measurements_of_elsewhere_follow_the_own_ones(folder: Path, tables: Tab
 
 def test_committed_measurements_are_readable(folder: Path) -> None:
     files = sorted((Path(__file__).parents[2] / "resources" / "measurements").glob("*.csv"))
-    assert load_tables(folder, files).measurements.height > 50
+    found = load_tables(folder, files)
+    assert found.cost_check.height == found.measurements.height > 50
 
 
 def test_speed_and_accuracy_meet_at_the_same_model_and_length_where_they_can(tables: Tables) -> None:

@@ -12,7 +12,7 @@ from sparsebench.config import Analysis
 from sparsebench.errors import UserError
 from sparsebench.spec import MethodSpec, MethodSpecs
 from sparsebench.stats.derived import INPUTS, derive, inputs_of, module_of
-from sparsebench.tables import SCORES
+from sparsebench.tables import MEASUREMENTS, SCORES
 from sparsebench.tables.page import schema_of
 from tests.stats.cells import decode_scores
 from tests.stats.synthetic import models_table
@@ -38,6 +38,7 @@ def _scores(n: int = 8, models: tuple[str, ...] = ("small", "big"), right: float
 
 def _all(scores: pl.DataFrame, models: tuple[str, ...] = ("small", "big")) -> dict[str, pa.Table]:
     tables = {"scores": scores.select(SCORES.names).to_arrow().cast(SCORES), "models": models_table(*models)}
+    tables["measurements"] = MEASUREMENTS.empty_table()
     for name in INPUTS:
         tables[name] = derive(name, {key: tables[key] for key in inputs_of(name)}, FAST, METHODS)
     return tables

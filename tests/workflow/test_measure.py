@@ -6,22 +6,12 @@ import json
 
 import pytest
 
-from sparsebench.tables import MEASUREMENTS, read_table
+from sparsebench.tables import COST_CHECK, MEASUREMENTS, read_table
 
 from .study import Study, jobs
 
-SMALL = {
-    "model_type": "llama",
-    "vocab_size": 97,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "head_dim": 16,
-    "max_position_embeddings": 1024,
-}
 TABLE = "results/tables/measurements.arrow"
+CHECK = "results/tables/cost_check.arrow"
 
 
 @pytest.fixture
@@ -35,25 +25,13 @@ def test_nothing_asked_for_is_an_empty_table(study):
 
 
 def test_attention_models_and_the_whole_job_are_measured_once(study):
-    (study.folder / "small.json").write_text(json.dumps(SMALL))
     study.config |= {phase: {"oracle": {"sparsity": [0.5]}} for phase in ("prefill", "decode")}
-    study.config["measure"] = {
-        "attention": {"lengths": [256], "heads": 4, "kv_heads": 2, "head_dim": 16},
-        "generation": {
-            "lengths": [128],
-            "models": ["tiny"],
-            "random_weights": {"small": "small.json"},
-            "fanout_tok": 4,
-        },
-    }
-    said = study.run(TABLE)
-    assert jobs(said) == {
-        "collect_measurements": 1,
-        "fetch_model": 1,
-        "measure_attention": 1,
-        "measure_fanout": 2,
-        "measure_generation": 2,
-    }
+    generation = {"lengths": [128], "models": ["tiny"], "fanout_tok": 4}
+    attention = {"lengths": [256], "heads": 4, "kv_heads": 2, "head_dim": 16}
+    study.config["measure"] = {"attention": attention, "generation": generation}
+    each = {"measure_attention": 1, "measure_fanout": 1, "measure_generation": 1}
+    derived = {"collect_measurements": 1, "model_table": 1, "derive_table": 1}
+    assert jobs(study.run(CHECK)) == {"fetch_model": 1, **each, **derived}
     table = read_table(study.folder / TABLE, MEASUREMENTS)
     rows = table.to_pylist()
     found = sorted({(r["kind"], r["model"], r["phase"], r["method"], r["sparsity"]) for r in rows})
@@ -61,17 +39,23 @@ def test_attention_models_and_the_whole_job_are_measured_once(study):
     assert found == sorted(
         [("attention", "H4 G2 D16", phase, "oracle", 0.5) for phase in ("prefill", "decode")]
         + [
-            ("generation", model, phase, method, sparsity)
-            for model in ("tiny", "small")
+            ("generation", "tiny", phase, method, sparsity)
             for phase in ("prefill", "decode")
             for method, sparsity in (("dense", 0.0), ("transformers", 0.0), ("oracle", 0.5))
         ]
-        + [("fanout", m, "both", way, 0.0) for m in ("tiny", "small") for way in ("transformers", "alone", "one_batch")]
+        + [("fanout", "tiny", "both", way, 0.0) for way in ("transformers", "alone", "one_batch")]
     )
     [(device, about)] = json.loads(table.schema.metadata[b"measured_on"]).items()
     assert device == rows[0]["device"] and float(about["copy_tb_s"]) > 0
-    assert jobs(study.run(TABLE)) == {}
-    # a method more is measured alone
+    checked = read_table(study.folder / CHECK, COST_CHECK).to_pylist()
+    assert {(r["kind"], r["phase"]) for r in checked if r["method"] == "oracle"} == {
+        (kind, phase) for kind in ("attention", "generation") for phase in ("prefill", "decode")
+    }
+    assert jobs(study.run(CHECK)) == {}
+    # a method more is measured alone; weights may be made up instead of fetched
     study.config["decode"]["quest"] = {"sparsity": [0.5]}
-    again = jobs(study.run("--dry-run", TABLE))
-    assert again == {"collect_measurements": 1, "measure_attention": 1, "measure_fanout": 2, "measure_generation": 2}
+    assert jobs(study.run("--dry-run", TABLE)) == {"collect_measurements": 1, **each}
+    (study.folder / "llama.json").write_text("{}")
+    study.config["measure"]["generation"] |= {"models": [], "random_weights": {"made": "llama.json"}}
+    said = study.run("--dry-run", "--printshellcmds", TABLE)
+    assert "sparsebench measure generation --random-weights llama.json --label made" in said

@@ -56,6 +56,7 @@ class Tables:
     scaling_points: pl.DataFrame = field(default_factory=lambda: _empty("scaling_points"))
     adaptivity: pl.DataFrame = field(default_factory=lambda: _empty("adaptivity"))
     measurements: pl.DataFrame = field(default_factory=lambda: _empty("measurements"))
+    cost_check: pl.DataFrame = field(default_factory=lambda: _empty("cost_check"))
     config: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -83,7 +84,7 @@ def load_tables(folder: Path, measured: Sequence[Path] = ()) -> Tables:
         Has ``accuracy.arrow`` and ``frontier.arrow``, and any of the others.
     measured
         CSV files of measurements made elsewhere, each with the columns of ``measurements``; those of methods that were
-        run follow the run's own.
+        run follow the run's own, there and in ``cost_check``.
 
     Raises
     ------
@@ -102,14 +103,23 @@ def load_tables(folder: Path, measured: Sequence[Path] = ()) -> Tables:
             found[name] = pl.DataFrame(pl.from_arrow(table))
             if name == "accuracy":
                 found["config"] = json.loads((table.schema.metadata or {}).get(b"config", b"{}"))
-    parts = [found["measurements"]] if "measurements" in found else []
     run = found["accuracy"].select("phase", "method").unique()
-    parts += [
-        _read_measured(path).join(run, on=["phase", "method"], how="semi", maintain_order="left") for path in measured
-    ]
-    if parts:
-        found["measurements"] = pl.concat(parts)
+    for path in measured:
+        timed = _read_measured(path).join(run, on=["phase", "method"], how="semi", maintain_order="left")
+        for name, more in (("measurements", timed), ("cost_check", _checked(timed, found.get("models")))):
+            found[name] = pl.concat([found.get(name, _empty(name)), more])
     return Tables(**found)
+
+
+def _checked(measurements: pl.DataFrame, models: pl.DataFrame | None) -> pl.DataFrame:
+    import polars as pl
+
+    from sparsebench.spec import MethodSpecs
+    from sparsebench.stats.cost_check import cost_check_table
+
+    known = _empty("models") if models is None else models
+    table = cost_check_table(measurements.to_arrow(), known.to_arrow(), MethodSpecs())
+    return pl.DataFrame(pl.from_arrow(table))
 
 
 def _read_measured(path: Path) -> pl.DataFrame:

@@ -143,13 +143,13 @@ def _effects(given: argparse.Namespace) -> None:
 def _cost_check(given: argparse.Namespace) -> None:
     import polars as pl
 
-    from sparsebench.cost.check import cost_check_table
-    from sparsebench.cost.pricing import shapes_of
     from sparsebench.spec import MethodSpecs
+    from sparsebench.stats.cost_check import cost_check_table
+    from sparsebench.tables import MODELS
 
-    models = given.tables / "models.arrow"
-    shapes = shapes_of(_read(given, "models").to_arrow()) if models.is_file() else {}
-    table = pl.DataFrame(pl.from_arrow(cost_check_table(_timings(given).to_arrow(), shapes, MethodSpecs())))
+    known = (given.tables / "models.arrow").is_file()
+    models = _read(given, "models").to_arrow() if known else MODELS.empty_table()
+    table = pl.DataFrame(pl.from_arrow(cost_check_table(_timings(given).to_arrow(), models, MethodSpecs())))
     print("Nothing measured that the cost model prices." if table.is_empty() else _text(_asked(table, given), _CHECK))
     print("excess: time_share over cost_share, 1 where the clock agrees with the cost model")
 

@@ -27,6 +27,7 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "scaling": ("accuracy", "models"),
     "scaling_points": ("accuracy", "models"),
     "adaptivity": ("accuracy",),
+    "cost_check": ("measurements", "models"),
 }
 
 
@@ -46,7 +47,7 @@ def derive(name: str, tables: Mapping[str, pa.Table], analysis: Analysis, method
     """Make one table from those that :func:`inputs_of` names.
 
     The function ``NAME_table`` of the table's module is given what its parameters name: tables, the keys of
-    ``analysis``, ``pricing`` and ``tokenizers``.
+    ``analysis``, ``methods``, ``pricing`` and ``tokenizers``.
 
     Parameters
     ----------
@@ -58,7 +59,7 @@ def derive(name: str, tables: Mapping[str, pa.Table], analysis: Analysis, method
 
     make = getattr(import_module(f"sparsebench.stats.{name}"), f"{name}_table")
     wanted = signature(make).parameters
-    given: dict[str, Any] = {**tables, **analysis.model_dump()}
+    given: dict[str, Any] = {**tables, **analysis.model_dump(), "methods": methods}
     if "pricing" in wanted:
         given["pricing"] = Pricing.of(tables["models"], methods, analysis.flop_per_byte)
     if "tokenizers" in wanted:

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from sparsebench.cost.model import decode_cost, prefill_cost
+from sparsebench.cost.pricing import shapes_of
 from sparsebench.cost.shape import ITEMSIZE, ModelShape
 from sparsebench.counting import causal_pairs
 from sparsebench.methods import load_method, method_classes
@@ -21,17 +22,19 @@ Row = Mapping[str, Any]
 _DENSE: dict[str, PrefillMethod | DecodeMethod] = {"prefill": DensePrefill(), "decode": DenseDecode()}
 
 
-def cost_check_table(measurements: pa.Table, shapes: Mapping[str, ModelShape], methods: MethodSpecs) -> pa.Table:
-    """Cost and time of each measurement as shares of dense's (``MEASUREMENTS`` to ``COST_CHECK``).
+def cost_check_table(measurements: pa.Table, models: pa.Table, methods: MethodSpecs) -> pa.Table:
+    """Cost and time of each measurement as shares of dense's (``MEASUREMENTS`` and ``MODELS`` to ``COST_CHECK``).
 
     Lines of ``attention`` are one layer's, priced from their own heads; lines of ``generation`` a whole model's, left
-    out where ``shapes`` does not know it. Dense is the fastest dense backend of the same run.
+    out where ``models`` does not know it. Dense is the fastest dense backend of the same run.
 
     Parameters
     ----------
     methods
-        Methods behind labels; a label that is not among them is taken as a method's own name.
+        Methods behind labels, with the parameters that were measured; a label that is not among them is taken as a
+        method's own name.
     """
+    shapes = shapes_of(models)
     lines = []
     for row in measurements.to_pylist():
         method = _method(row, methods)
@@ -51,9 +54,8 @@ def _method(row: Row, methods: MethodSpecs) -> PrefillMethod | DecodeMethod | No
     label = row["method"]
     if label not in known and (row["phase"], label) not in method_classes():
         return None
-    return load_method(
-        known.get(label) or MethodSpec(label=label, method=label, params=json.loads(row["params"])), row["phase"]
-    )
+    spec = known.get(label) or MethodSpec(label=label, method=label)
+    return load_method(spec.model_copy(update={"params": json.loads(row["params"])}), row["phase"])
 
 
 def _cost(row: Row, method: PrefillMethod | DecodeMethod, density: float, shapes: Mapping[str, ModelShape]) -> float:

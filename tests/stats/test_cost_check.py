@@ -8,10 +8,10 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from sparsebench.cost.check import cost_check_table
 from sparsebench.spec import MethodSpecs
+from sparsebench.stats.cost_check import cost_check_table
 from sparsebench.tables import COST_CHECK, MEASUREMENTS
-from tests.stats.synthetic import shape_of
+from tests.stats.synthetic import models_table
 
 PUBLISHED = Path(__file__).parents[2] / "resources" / "measurements" / "h200_attention.csv"
 _EXAMPLE = {pa.string(): "", pa.int32(): 1, pa.float64(): 1.0}
@@ -24,7 +24,7 @@ def measured(**more: object) -> dict[str, object]:
 
 
 def check(*rows: dict[str, object]) -> pl.DataFrame:
-    table = cost_check_table(pa.Table.from_pylist(list(rows), schema=MEASUREMENTS), {"m": shape_of("m")}, MethodSpecs())
+    table = cost_check_table(pa.Table.from_pylist(list(rows), schema=MEASUREMENTS), models_table("m"), MethodSpecs())
     assert table.schema.equals(COST_CHECK, check_metadata=True)
     return pl.DataFrame(pl.from_arrow(table))
 
