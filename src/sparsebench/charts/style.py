@@ -78,10 +78,14 @@ def apart(lines: pl.DataFrame, column: str, spread: float) -> pl.DataFrame:
     return lines.with_columns((pl.col(column) * (step * place).exp()).alias(column))
 
 
-def with_gaps(lines: pl.DataFrame, row: str) -> pl.DataFrame:
-    """Add a line of phase ``absent`` for each panel (``row`` by ``length``) that would be empty."""
-    grid = lines.select(row).unique().join(lines.select("length", "length_tok").unique(), how="cross")
-    absent = grid.join(lines, on=[row, "length"], how="anti").with_columns(phase=pl.lit("absent"))
+def with_gaps(lines: pl.DataFrame, row: str, column: str = "length", **fill: Any) -> pl.DataFrame:
+    """Add a line of phase ``absent`` for each panel (``row`` by ``column``) that would be empty.
+
+    Vega moves the panels behind a missing one up, away from their headings. ``fill`` names what an added line says.
+    """
+    across = lines.select({column, *(["length_tok"] if column == "length" else [])}).unique()
+    absent = lines.select(row).unique().join(across, how="cross").join(lines, on=[row, column], how="anti")
+    absent = absent.with_columns(phase=pl.lit("absent"), **{name: pl.lit(value) for name, value in fill.items()})
     return pl.concat([lines, absent], how="diagonal_relaxed")
 
 

@@ -9,7 +9,16 @@ import polars as pl
 
 from sparsebench.charts.curves import Methods, interval_tips, method_bars, tip
 from sparsebench.charts.data import Nothing, Tables
-from sparsebench.charts.style import PAGE_WIDTH, PHASE_WORDS, drawn, length_label, lengths_of, stacked
+from sparsebench.charts.style import (
+    PAGE_WIDTH,
+    PHASE_WORDS,
+    drawn,
+    gap_note,
+    length_label,
+    lengths_of,
+    stacked,
+    with_gaps,
+)
 from sparsebench.stats.configuration import DENSE
 
 NAME = "iso_cost"
@@ -23,7 +32,7 @@ CAPTION = (
 )
 
 COLUMNS = (
-    "method duel line length length_tok difference difference_low difference_high cost_a cost_b cost_unit "
+    "phase method duel line length length_tok difference difference_low difference_high cost_a cost_b cost_unit "
     "accuracy_a accuracy_b p_holm winner tasks n"
 )
 
@@ -70,7 +79,9 @@ def _panels(phase: str, lines: pl.DataFrame, methods: Methods) -> Any:
     ]
     width = int(min(380, (PAGE_WIDTH - 130) / len(lengths) - 20))
     header = alt.Header(labelOrient="top", labelAnchor="start", labelPadding=2)
-    panel = alt.layer(*method_bars(base, x, methods, tips, 0), data=drawn(frame, COLUMNS))
+    data = drawn(with_gaps(frame, "duel", line=frame["line"][0]), COLUMNS)
+    note = gap_note("no duel at equal cost", width, 18 * frame["line"].n_unique())
+    panel = alt.layer(*method_bars(base, x, methods, tips, 0), note, data=data)
     return panel.properties(width=width, height={"step": 18}).facet(
         row=alt.Row("duel:N", title=None, header=header),
         column=alt.Column("length:N", sort=lengths, title=None),

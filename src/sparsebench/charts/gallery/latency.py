@@ -11,6 +11,7 @@ from sparsebench.charts.curves import Measure, Methods, method_curves, tip
 from sparsebench.charts.data import Nothing, Tables
 from sparsebench.charts.palette import looks
 from sparsebench.charts.style import apart, drawn, length_axis, panel_width, stacked
+from sparsebench.charts.timed import KINDS, timed
 from sparsebench.stats.configuration import DENSE
 
 NAME = "latency"
@@ -18,16 +19,17 @@ TITLE = "Time and memory versus length"
 NEEDS = ("accuracy", "measurements")
 CAPTION = (
     "Median time against prompt length, both axes logarithmic, selection of what to attend to included; black is the "
-    "fastest dense backend of the same run. Bars are half the interquartile range. Below, the most device memory. Each "
-    "block names its device and model: figures of two devices do not compare. The number n of timings behind a median, "
-    "the speed-up over dense and the share that selection takes are in the tooltips."
+    "fastest dense backend of the same run. Bars are half the interquartile range. Below, the most device memory, or "
+    "where a device does not tell it the KV cache held; methods that evict have freed what they evicted. Each block "
+    "names its device and model: figures of two devices do not compare. The number n of timings behind a median, the "
+    "speed-up over dense and the share that selection takes are in the tooltips."
 )
 
 COLUMNS = (
-    "method length_tok place sparsity panel time_ms time_ms_low time_ms_high speedup density selection peak_mib "
-    "peak_mib_low peak_mib_high readings baseline rows"
+    "method length_tok place sparsity panel time_ms time_ms_low time_ms_high speedup density selection memory "
+    "memory_low memory_high peak_mib kv_mib readings baseline rows"
 )
-KINDS = {"attention": "attention of one layer", "generation": "whole model"}
+MEMORY = {"peak_mib": "most device memory", "kv_mib": "KV cache held"}
 WHAT = {
     ("attention", "prefill"): "a whole prompt",
     ("attention", "decode"): "a generated token",
@@ -38,26 +40,28 @@ WHAT = {
 
 def build(tables: Tables) -> Any:
     """One block per device, model, kind, phase and rows: a panel per sparsity, times above memory."""
-    lines = tables.measurements.filter(pl.col("kind").is_in(list(KINDS)) & pl.col("phase").is_in(["prefill", "decode"]))
+    lines = timed(tables.measurements)
     if lines.is_empty():
         return Nothing("No times were measured, and none from elsewhere were given.")
     every = sorted({*tables.methods, *lines["method"]})
     methods = Methods(every, sorted({*lines["method"], DENSE}))
     place = ["device", "kind", "phase", "model", "rows"]
+    dense = tables.measurements.filter(pl.col("method") == DENSE)
     groups = lines.partition_by(place, maintain_order=True)
     parts = []
     for group in sorted(groups, key=lambda g: (list(KINDS).index(g["kind"][0]), g["phase"][0] != "prefill")):
-        parts += _blocks(group, methods)
+        parts += _blocks(group, dense.join(group.select(place).unique(), on=place, how="semi"), methods)
     return stacked(parts)
 
 
-def _blocks(lines: pl.DataFrame, methods: Methods) -> list[Any]:
-    first = lines.row(0, named=True)
+def _blocks(sparse: pl.DataFrame, whole: pl.DataFrame, methods: Methods) -> list[Any]:
+    """Times and memory of one device, model, kind, phase and rows; ``whole``: lines of dense attention there."""
+    first = sparse.row(0, named=True)
     title = (
         f"{first['device']} · {KINDS[first['kind']]}, {first['model']} · {first['phase']}: "
         f"{WHAT[first['kind'], first['phase']]}, {first['rows']} " + ("row" if first["rows"] == 1 else "rows")
     )
-    sparse = lines.filter(pl.col("method") != DENSE)
+    held = whole.group_by("length_tok").agg(pl.col("peak_mib", "kv_mib").max())
     dense = (
         sparse.sort("length_tok", "sparsity")
         .unique(["length_tok", "sparsity"], maintain_order=True)
@@ -68,24 +72,31 @@ def _blocks(lines: pl.DataFrame, methods: Methods) -> list[Any]:
             speedup=pl.lit(1.0),
             density=pl.lit(1.0),
             estimation_ms=pl.lit(0.0),
-            peak_mib=pl.lit(None, pl.Float64),
         )
+        .drop("peak_mib", "kv_mib")
+        .join(held, on="length_tok", how="left")
+        .select(sparse.columns)
     )
+    # A CPU does not tell its peak: then the KV cache is what is known of memory.
+    memory = "peak_mib" if sparse["peak_mib"].is_not_null().any() else "kv_mib"
     frame = pl.concat([sparse, dense]).with_columns(
         panel=pl.format("sparsity {}", pl.col("sparsity").round(4)),
         place=pl.col("length_tok").cast(pl.Float64),
         time_ms_low=pl.max_horizontal(pl.col("time_ms") - pl.col("spread_ms"), pl.col("time_ms") / 2),
         time_ms_high=pl.col("time_ms") + pl.col("spread_ms"),
-        peak_mib_low=pl.col("peak_mib"),
-        peak_mib_high=pl.col("peak_mib"),
+        memory=pl.col(memory),
+        memory_low=pl.col(memory),
+        memory_high=pl.col(memory),
         selection=pl.col("estimation_ms") / pl.col("time_ms"),
     )
     frame = apart(frame, "place", 0.08)
     times = _panels(title, frame, Measure("time_ms", "ms", format="~g", kind="log"), methods, 220)
-    if frame["peak_mib"].is_null().all():
+    frame = frame.filter(pl.col("memory").is_not_null())
+    if frame.is_empty():
         return [times]
-    memory = Measure("peak_mib", "peak, MiB", format=",~g", kind="log")
-    return [times, _panels(f"{title}: memory", frame.filter(pl.col("peak_mib").is_not_null()), memory, methods, 130)]
+    words = MEMORY[memory]
+    axis = Measure("memory", "MiB", format=",~g", kind="log")
+    return [times, _panels(f"{title}: {words}", frame, axis, methods, 130)]
 
 
 def _panels(title: str, frame: pl.DataFrame, measure: Measure, methods: Methods, height: int) -> Any:
@@ -98,6 +109,7 @@ def _panels(title: str, frame: pl.DataFrame, measure: Measure, methods: Methods,
         tip("speedup", "times as fast as dense", ".2f"),
         tip("selection", "share of selection", ".0%"),
         tip("peak_mib", "peak MiB", ",.0f"),
+        tip("kv_mib", "KV cache, MiB", ",.1f"),
         tip("baseline:N", "dense backend"),
         tip("rows"),
         tip("readings", "n"),

@@ -9,7 +9,16 @@ import polars as pl
 
 from sparsebench.charts.curves import Methods, interval_tips, method_bars, tip
 from sparsebench.charts.data import Nothing, Tables, method_axes
-from sparsebench.charts.style import PAGE_WIDTH, blocks, drawn, length_label, lengths_of, phase_title, stacked
+from sparsebench.charts.style import (
+    PAGE_WIDTH,
+    blocks,
+    drawn,
+    length_label,
+    lengths_of,
+    phase_title,
+    stacked,
+    with_gaps,
+)
 
 NAME = "prefill_patterns"
 TITLE = "Prefill patterns by task"
@@ -68,7 +77,7 @@ def _panels(title: str, lines: pl.DataFrame, methods: Methods) -> Any:
     header = alt.Header(labelOrient="top", labelAnchor="start", labelPadding=2)
     how = "; ".join(f"{m}: {i}" for m, i in frame.select("method", "importance").unique().sort("method").iter_rows())
     return (
-        alt.layer(*layers, data=drawn(frame, COLUMNS))
+        alt.layer(*layers, data=drawn(with_gaps(frame, "panel", task=frame["task"][0]), COLUMNS))
         .properties(width=width, height={"step": 11, "for": "offset"})
         .facet(
             row=alt.Row("length:N", sort=lengths_of(frame), title=None, header=header),

@@ -10,6 +10,7 @@ import polars as pl
 from sparsebench.charts.curves import Measure, Methods, interval_tips, method_curves, tip
 from sparsebench.charts.data import Nothing, Tables
 from sparsebench.charts.style import blocks, drawn, panel_width, phase_title, stacked
+from sparsebench.charts.timed import timed
 
 NAME = "speedup_vs_accuracy"
 TITLE = "Speed-up versus accuracy kept"
@@ -41,12 +42,11 @@ def paired(frontier: pl.DataFrame, measurements: pl.DataFrame) -> pl.DataFrame:
     Where the same model was timed at the same length, that is used. Else the longest length on either side.
     """
     kept = frontier.filter(pl.col("kept").is_not_null() & (pl.col("method") != "dense"))
-    timed = measurements.filter(pl.col("kind").is_in(["attention", "generation"]))
-    timed = timed.rename({"length_tok": "timed_tok", "model": "timed_model"}).with_columns(pl.col("sparsity").round(6))
-    timed = timed.select(
+    times = timed(measurements).rename({"length_tok": "timed_tok", "model": "timed_model"})
+    times = times.with_columns(pl.col("sparsity").round(6)).select(
         "kind", "device", "timed_model", "phase", "method", "timed_tok", "sparsity", "density", "rows", "speedup"
     )
-    both = kept.with_columns(pl.col("sparsity").round(6)).join(timed, on=["phase", "method", "sparsity"])
+    both = kept.with_columns(pl.col("sparsity").round(6)).join(times, on=["phase", "method", "sparsity"])
     same = both.filter((pl.col("model") == pl.col("timed_model")) & (pl.col("length_tok") == pl.col("timed_tok")))
     if same.height:
         both = same

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import polars as pl
 from markupsafe import Markup
 
+from sparsebench.charts.timed import KINDS, timed
 from sparsebench.report.phrases import linked, listed
 from sparsebench.report.rows import Numbered, Row
-
-KINDS = {"attention": "attention of one layer", "generation": "the whole model"}
 
 TITLE = "What it gains in time"
 
 
 def sentences(rows: Numbered) -> Iterator[Markup]:
     """One sentence per device, model, kind and phase: the longest length at its highest sparsity."""
-    known = [r for r in rows.measurements if r["kind"] in KINDS and r["method"] != "dense"]
+    known = timed(pl.DataFrame(rows.measurements, infer_schema_length=None)).to_dicts() if rows.measurements else []
     places = {(r["device"], r["kind"], r["model"], r["phase"], r["rows"]) for r in known}
     for device, kind, model, phase, count in sorted(places):
         group = [

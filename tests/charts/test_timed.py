@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import polars as pl
+import vl_convert
+
+from sparsebench.charts.gallery import kv_handling, latency
+from sparsebench.charts.packed import vegalite_version
+from sparsebench.charts.timed import timed
+from sparsebench.report.rows import numbered
+from sparsebench.report.sentences import speed
+from tests.charts.made import frame, line, tables_of
+from tests.report.test_findings import only, plain
+from tests.stats.synthetic import scores_table
+
+
+def measured(method: str, sparsity: float, cache: str, time_ms: float, **more: object) -> dict:
+    return line(
+        "measurements", kind="generation", device="CPU some", model="tiny-135m", phase="decode", method=method,
+        sparsity=sparsity, cache=cache, time_ms=time_ms, length_tok=1024, rows=1, baseline="transformers",
+        baseline_ms=10.0, speedup=10.0 / time_ms, kv_mib=2.0 if cache == "compacted" else 8.0, **more,
+    )  # fmt: skip
+
+
+LINES = [
+    measured("transformers", 0.0, "shared", 10.0),
+    measured("dense", 0.0, "shared", 12.0),
+    measured("snapkv", 0.9, "shared", 8.0),
+    measured("snapkv", 0.9, "compacted", 5.0),
+    measured("quest", 0.9, "shared", 20.0),
+    measured("oracle", 0.9, "shared", 90.0),
+    measured("one_batch", 0.9, "shared", 90.0) | {"kind": "fanout"},
+]
+
+
+def test_a_method_is_told_as_it_would_be_run() -> None:
+    told = timed(frame("measurements", LINES)).sort("method")
+    assert told.select("method", "cache").rows() == [("quest", "shared"), ("snapkv", "compacted")]
+
+
+def test_nothing_timed_is_nothing_told() -> None:
+    assert timed(frame("measurements", [])).is_empty()
+
+
+def test_sentences_leave_baselines_and_controls_out_and_keep_their_links() -> None:
+    (text,) = speed.sentences(only(measurements=LINES))
+    ids = {r["method"]: r["id"] for r in numbered(frame("measurements", LINES), "x") if r["cache"] == "compacted"}
+    assert f'<a class="n" href="#{ids["snapkv"]}">2</a>' in text
+    assert "speed relative to dense is 2 for snapkv and 0.5 for quest" in plain(text)
+
+
+def test_charts_show_the_memory_that_was_measured() -> None:
+    scores = pl.DataFrame(pl.from_arrow(scores_table(20, combine=False)))
+    tables = replace(tables_of(scores), measurements=frame("measurements", LINES))
+    drawn = {
+        module.NAME: vl_convert.vegalite_to_svg(module.build(tables).to_dict(), vl_version=vegalite_version())
+        for module in (kv_handling, latency)
+    }
+    assert "KV cache in memory, MiB" in drawn["kv_handling"]
+    assert "ms per output token" in drawn["kv_handling"]
+    assert "KV entries in memory, share" not in drawn["kv_handling"]
+    assert "KV cache held" in drawn["latency"]
+    assert "sparsity 0.9" in drawn["latency"]
+    assert "sparsity 0<" not in drawn["latency"]
