@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import gzip
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -202,3 +203,13 @@ def test_unknown_chart_suggests_the_nearest(tmp_path: Path) -> None:
 def test_panel_of_a_task_that_was_not_run_says_so(name: str, words: str, some: Tables, tables: Tables) -> None:
     assert svg(name, some).count(f">{words}<") == 2 * (3 - (name == "gap_to_oracle"))  # one per model and phase drawn
     assert f">{words}<" not in svg(name, tables)
+
+
+def test_no_panel_slips_under_the_heading_of_a_missing_one(tables: Tables) -> None:
+    duels = [
+        line("iso_cost", kind="sizes", length_tok=length, phase="decode", model_a="large", method_a="quest",
+             sparsity_a=0.9, model_b=small, method_b="dense", cost_unit="bytes per token", winner="a")
+        for small, length in (("middle", 1024), ("middle", 2048), ("small", 2048))
+    ]  # fmt: skip
+    drawn = svg("iso_cost", replace(tables, iso_cost=frame("iso_cost", duels)))
+    assert drawn.count("no duel at equal cost") == 1

@@ -135,14 +135,28 @@ def method_bars(base: Any, x: Any, methods: Methods, tooltip: list[Any], middle:
     ]
 
 
-def rows_and_columns(panel: Any, lines: pl.DataFrame, row: str | None, title: Any, sort: Any = None) -> Any:
-    """``panel`` once per value of ``row`` and per length."""
-    column = alt.Column("length:N", sort=lengths_of(lines), title=None)
+WRAPPED = 3  # panels beside each other where one length leaves the row free
+
+
+def across(lines: pl.DataFrame, row: str) -> int:
+    """How many panels stand beside each other in :func:`rows_and_columns`."""
+    lengths = lines["length"].n_unique()
+    return lengths if lengths > 1 else min(WRAPPED, lines[row].n_unique())
+
+
+def rows_and_columns(panel: Any, lines: pl.DataFrame, row: str | None, title: Any) -> Any:
+    """``panel`` once per value of ``row`` and per length; with one length, rows are wrapped over several columns."""
+    lengths = lengths_of(lines)
+    column = alt.Column("length:N", sort=lengths, title=None)
     if row is None:
         return panel.facet(column=column, title=title)
     header = alt.Header(labelOrient="top", labelAnchor="start", labelPadding=2)
-    order = {"sort": sort} if sort else {}
-    return panel.facet(row=alt.Row(f"{row}:N", title=None, header=header, **order), column=column, title=title)
+    if len(lengths) == 1:
+        wrapped = alt.Facet(f"{row}:N", title=None, header=header)
+        # Shared axes would also be drawn under places of the last row without a panel.
+        wide = panel.facet(facet=wrapped, columns=WRAPPED, title=f"{title}, {lengths[0]}")
+        return wide.resolve_axis(x="independent")
+    return panel.facet(row=alt.Row(f"{row}:N", title=None, header=header), column=column, title=title)
 
 
 def tip(column: str, title: str | None = None, form: str | None = None) -> Any:

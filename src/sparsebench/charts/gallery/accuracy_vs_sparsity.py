@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from sparsebench.charts.curves import Measure, Methods, interval_tips, method_curves, rows_and_columns, tip
+from sparsebench.charts.curves import Measure, Methods, across, interval_tips, method_curves, rows_and_columns, tip
 from sparsebench.charts.data import Nothing, Tables
 from sparsebench.charts.style import (
     blocks,
@@ -61,7 +61,7 @@ def _sparse(tables: Tables) -> bool:
 
 def _panels(title: str, lines: pl.DataFrame, methods: Methods) -> Any:
     frame = with_budget(lines).with_columns(length=length_label())
-    width, height = panel_width(frame["length"].n_unique()), 130
+    width, height = panel_width(across(frame, "task")), 130
     tips = [
         tip("method:N"),
         tip("task:N"),

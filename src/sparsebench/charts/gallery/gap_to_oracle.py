@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from sparsebench.charts.curves import Measure, Methods, interval_tips, method_curves, rows_and_columns, tip
+from sparsebench.charts.curves import Measure, Methods, across, interval_tips, method_curves, rows_and_columns, tip
 from sparsebench.charts.data import Nothing, Tables
 from sparsebench.charts.style import (
     blocks,
@@ -50,7 +50,7 @@ def build(tables: Tables) -> Any:
 def _panels(title: str, lines: pl.DataFrame, methods: Methods) -> Any:
     frame = with_budget(lines).with_columns(length=length_label())
     y = GAP.spanning(frame, -0.25, 0.1)
-    width, height = panel_width(frame["length"].n_unique()), 150
+    width, height = panel_width(across(frame, "task")), 150
     tips = [tip("method:N"), tip("task:N"), tip("length_tok"), tip("sparsity")]
     tips += [*interval_tips("oracle_gap", "minus oracle", "+.3f"), tip("n")]
     zero = alt.Chart().mark_rule(color="#555", strokeDash=[5, 3]).encode(y=alt.datum(0, scale=y.scale))
