@@ -278,6 +278,24 @@ def test_effects_beyond_chance_are_counted() -> None:
     assert "quest at 0.9 in decode on t at 1,024 tokens: -0.40" in text
 
 
+def test_too_few_samples_for_any_difference_are_told() -> None:
+    few, enough = (
+        plain(next(effects.sentences(only(effects=[effect(-0.4, 1.0) | {"n_pairs": pairs}] * 120))))
+        for pairs in (12, 16)
+    )
+    # 2 / 2^12 over 120 comparisons is 0.06; 2 / 2^16 is 0.004.
+    assert "no difference could be, since 12 pairs can give a p of 0.00049 at the least" in few
+    assert "could be" not in enough
+
+
+def test_tasks_without_signal_for_a_model_are_not_its_worst() -> None:
+    scores = pl.DataFrame(pl.from_arrow(scores_table(120, models=("tiny-135m", "big-450m"), combine=False)))
+    blind = (pl.col("model") == "tiny-135m") & (pl.col("task") == "niah_prose") & (pl.col("sample") > 5)
+    made = Numbered.of(tables_of(scores.with_columns(score=pl.when(blind).then(0.0).otherwise("score"))))
+    said = [plain(s) for s in kept.sentences(made) if "tiny-135m" in s]
+    assert said and not any("worst on niah_prose" in s for s in said)
+
+
 def test_fits_are_held_against_the_guess() -> None:
     lines = [
         line("scaling", phase="decode", method=method, split="largest size", term=term, n_held_out=12,

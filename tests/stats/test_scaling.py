@@ -124,3 +124,11 @@ def test_slopes_are_covered_as_often_as_promised() -> None:
         low, high = np.quantile(slope, [0.025, 0.975])
         hits.append(low <= 0.5 <= high)
     assert covers(np.mean(hits), rounds)
+
+
+def test_a_level_with_tasks_of_its_own_is_not_foretold(accuracy: pa.Table) -> None:
+    frame = pl.DataFrame(pl.from_arrow(accuracy))
+    apart = frame.filter((pl.col("model") == "m8") == (pl.col("task") == "u"))
+    table = pl.DataFrame(pl.from_arrow(scaling_table(apart.to_arrow().cast(accuracy.schema), models(), 200)))
+    assert set(table["split"]) == {"nothing", "longest length"}
+    assert not table["naive_error"].is_nan().any()

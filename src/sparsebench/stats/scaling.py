@@ -107,8 +107,9 @@ def _split(cells: Cells, name: str, axis: str | None) -> Split | None:
     known = {row["task"] for row, yes in zip(cells.rows, seen, strict=True) if yes}
     rows = [row for row in cells.rows if row["task"] in known]
     cells = replace(cells, rows=rows, tasks=tuple(sorted(known)))
-    level = cells.levels(axis)
-    return Split(cells, name, level < level.max(), cells.axes)
+    # Against the level held out before: where no task there is known elsewhere, nothing is left to hold out.
+    seen = cells.levels(axis) < level.max()
+    return None if seen.all() else Split(cells, name, seen, cells.axes)
 
 
 def scaling_table(accuracy: pa.Table, models: pa.Table, resamples: int = RESAMPLES) -> pa.Table:

@@ -38,4 +38,13 @@ def sentences(rows: Numbered) -> Iterator[Markup]:
                 f"{worst['length_tok']:,}",
                 difference(worst),
             )
+        elif (least := _least_p(max(r["n_pairs"] for r in family))) * len(family) >= LEVEL:
+            text += Markup(": no difference could be, since {} pairs can give a p of {} at the least").format(
+                max(r["n_pairs"] for r in family), f"{least:.2g}"
+            )
         yield text + "."
+
+
+def _least_p(pairs: int) -> float:
+    """The least p of a two-sided test by signs: all pairs differ, all the same way."""
+    return 2.0 ** (1 - pairs)

@@ -41,16 +41,17 @@ def _sentence(model: str, phase: str, methods: list[Row], rows: Numbered) -> Mar
     )
     if len(tasks) > 1:
         good = sum(r["kept"] >= rows.share for r in tasks)
-        text += Markup("; it does so on {} of {} tasks, worst on <b>{}</b>: {}").format(
-            good, len(tasks), tasks[0]["task"], task_kept(tasks[0])
+        which = "" if len(tasks) == best["n_tasks"] else " on which this model has signal"
+        text += Markup("; it does so on {} of {} tasks{}, worst on <b>{}</b>: {}").format(
+            good, len(tasks), which, tasks[0]["task"], task_kept(tasks[0])
         )
     sure = best["kept_low"] is not None and best["kept_low"] >= rows.share
     return text + ("." if sure else Markup("; its interval reaches below, so more samples may say otherwise."))
 
 
 def _tasks(best: Row, accuracy: list[Row]) -> list[Row]:
-    """The same configuration on each task that was averaged, least kept first."""
+    """The same configuration on each task that was averaged and has signal for this model, least kept first."""
     same = ("model", "length_tok", "prefill", "prefill_sparsity", "decode", "decode_sparsity")
     averaged = best["tasks"].split(", ")
-    found = [r for r in accuracy if r["task"] in averaged and all(r[c] == best[c] for c in same)]
+    found = [r for r in accuracy if r["task"] in averaged and r["signal"] and all(r[c] == best[c] for c in same)]
     return sorted((r for r in found if r["kept"] is not None), key=lambda r: (r["kept"], r["task"]))
