@@ -64,6 +64,39 @@ def test_a_new_length_leaves_the_others_alone(study: Study) -> None:
     assert study.rows(length=512) == (ROWS, 0)
 
 
+def test_a_new_model_and_a_new_task_leave_the_others_alone(study: Study) -> None:
+    study.config["models"]["twin"] = {"path": study.config["models"]["tiny"]["path"], "tokenizer": "tiny"}
+    study.config["tasks"]["vt"] = {"task": "ruler_vt"}
+    planned = jobs(study.run("--dry-run"))
+    # two prefill methods: the twin on the task there was, and both models on the new one
+    assert (planned["fetch_model"], planned["synthesise_task"]) == (1, 1)
+    assert planned["infer_cell"] == planned["score_cell"] == 2 + 2 * 2
+
+
+def test_a_parameter_of_a_method_touches_its_cells_alone(study: Study) -> None:
+    study.config["prefill"]["block_sparse"]["params"]["block"] = 64
+    assert jobs(study.run("--dry-run"))["infer_cell"] == 1
+
+
+def test_another_seed_makes_other_samples(study: Study) -> None:
+    study.config["seed"] = 1
+    planned = jobs(study.run("--dry-run"))
+    assert (planned["synthesise_task"], planned["infer_cell"]) == (1, 2)
+
+
+def test_a_key_of_the_analysis_is_no_matter_of_cells(study: Study) -> None:
+    study.config["analysis"] = {"share": 0.9}
+    planned = jobs(study.run("--dry-run"))
+    assert planned["derive_table"] > 0
+    assert not planned.keys() & {"fetch_model", "synthesise_task", "infer_cell", "score_cell"}
+
+
+def test_a_renamed_method_finds_its_rows(study: Study) -> None:
+    study.config["decode"]["yours"] = study.config["decode"].pop("mine")
+    study.run(DENSE)
+    assert study.rows() == (0, ROWS)
+
+
 def test_editing_a_method_recomputes_its_rows_alone(study: Study) -> None:
     with (study.folder / "mine.py").open("a") as file:
         file.write("\n# thought better of it\n")

@@ -192,6 +192,7 @@ def test_the_status_command_failed_for_half_a_minute(faults: Faults, cluster: Cl
 def test_a_full_disk_is_told_and_keeps_what_it_holds(faults: Faults, clone: Clone, disk: Path) -> None:
     lines = clone.lines("tiny/full/niah/512")
     assert 4 < lines < len(FULL) * SAMPLES
+    assert _ends(clone, "full", "JobState") == ["FAILED", "FAILED"]
     assert len(faults.started("full")) == lines + 2  # that which could not be written, by each of the two jobs
     assert f"No space left on device); the {lines} rows in it are safe" in clone.log("tiny/full/niah/512")
     assert (disk / "512.jsonl").read_bytes().endswith(b"\n")
