@@ -42,6 +42,21 @@ def test_phases_sweeps_one_phase_at_a_time() -> None:
     assert list(g.lines())[-1].startswith("6 cells, ")
 
 
+def test_a_task_may_name_its_models_and_a_method_its_lengths() -> None:
+    g = grid(
+        models={"m": {"path": "/nowhere"}, "n": {"path": "/nowhere"}},
+        tasks={"niah": {"task": "ruler_niah"}, "vt": {"task": "ruler_vt", "models": ["n"]}},
+        prefill={"block_sparse": {"lengths": [512]}},
+        decode={"quest": {"lengths": [256]}, "snapkv": None},
+    )
+    assert {key.task for key in g.cells if key.model == "m"} == {"niah"}
+    assert {key.task for key in g.cells if key.model == "n"} == {"niah", "vt"}
+    assert {key.length for key in g.cells if key.prefill == "block_sparse"} == {512}
+    assert ("m", "vt", 256) not in g.samples()
+    asked = {n: [s.spec.label for s in g.cell(Key("n", "dense", "vt", n)).decode] for n in (256, 512)}
+    assert asked == {256: ["dense", "quest", "snapkv"], 512: ["dense", "snapkv"]}
+
+
 def test_product_pairs_every_setting() -> None:
     assert grid(combine="product").rows(Key("m", "block_sparse", "niah", 256)) == 3 * 3 * 4
 

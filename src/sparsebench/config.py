@@ -81,6 +81,7 @@ class TaskEntry(Spec):
     params: dict[str, Any] = Field({}, description="parameters of the generator")
     samples: Samples | None = Field(None, description="default: the config's samples")
     lengths: Lengths | None = Field(None, description="default: the config's lengths")
+    models: tuple[str, ...] | None = Field(None, description="labels of the models that answer it; default: all")
 
 
 class MethodEntry(Spec):
@@ -90,6 +91,7 @@ class MethodEntry(Spec):
     class_: str | None = Field(None, alias="class", description="a method outside the package: path/to/file.py:Name")
     params: dict[str, Any] = Field({}, description="parameters of the method")
     sparsity: Sparsities | None = Field(None, description="default: the config's sparsity")
+    lengths: Lengths | None = Field(None, description="lengths at which it runs; default: all")
 
     @model_validator(mode="after")
     def _one_name(self) -> MethodEntry:

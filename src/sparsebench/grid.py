@@ -18,6 +18,7 @@ from sparsebench.source import source_digest
 from sparsebench.spec import CellSpec, MethodSpec, MethodSpecs, PhasedSweep, Sweep, TaskSpec
 
 DENSE = "dense"
+Phase = Literal["prefill", "decode"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,12 @@ class Grid:
         for model in config.models:
             limit = self._limit(model)
             for task in config.tasks:
-                for length, prefill in product(config.task(task).lengths or config.lengths, prefills):
+                entry = config.task(task)
+                if entry.models is not None and model not in entry.models:
+                    continue
+                for length, prefill in product(entry.lengths or config.lengths, prefills):
+                    if not self._runs_at("prefill", prefill, length):
+                        continue
                     key = Key(model, prefill, task, length)
                     if limit is not None and length >= limit:
                         why = f"{model} takes {limit} tokens, prompt and answer together"
@@ -77,6 +83,10 @@ class Grid:
     def dropped(self) -> list[Dropped]:
         """Cells that the models cannot take."""
         return self._keys[1]
+
+    def _runs_at(self, phase: Phase, label: str, length: int) -> bool:
+        entry = getattr(self.config, phase).get(label)
+        return entry is None or entry.lengths is None or length in entry.lengths
 
     def _limit(self, model: str) -> int | None:
         """The model's length limit as far as it is known before fetching; ``infer`` checks the real one again."""
@@ -118,7 +128,7 @@ class Grid:
     @cached_property
     def _sweeps(self) -> dict[tuple[str, str], Sweep]:
         found: dict[tuple[str, str], Sweep] = {}
-        phases: tuple[Literal["prefill", "decode"], ...] = ("prefill", "decode")
+        phases: tuple[Phase, ...] = ("prefill", "decode")
         for phase in phases:
             entries = getattr(self.config, phase)
             for label in [DENSE, *entries]:
@@ -137,7 +147,8 @@ class Grid:
         """The cell's specification: all that its job is told."""
         model = self.config.models[key.model]
         whole = key.prefill == DENSE or self.config.combine == "product"
-        decode = [DENSE, *(label for label in self.config.decode if label != DENSE and whole)]
+        sparse = [label for label in self.config.decode if label != DENSE and whole]
+        decode = [DENSE, *(label for label in sparse if self._runs_at("decode", label, key.length))]
         return CellSpec(
             model=key.model,
             prefill=self._sweeps["prefill", key.prefill],

@@ -47,7 +47,11 @@ def name_problems(config: Config) -> list[str]:
                 f"models.{label}.tokenizer: {model.tokenizer!r} takes its own samples from another model; "
                 "allowed: a model that has its own"
             )
+    lengths = {n for label in config.tasks for n in config.task(label).lengths or config.lengths}
     for label in config.tasks:
+        for name in config.task(label).models or ():
+            if name not in config.models:
+                attempt("tasks", unknown("model", name, config.models, f"tasks.{label}.models"))
         try:
             load_task(task_spec(config, label))
         except UserError as error:
@@ -56,6 +60,11 @@ def name_problems(config: Config) -> list[str]:
         for label, entry in getattr(config, phase).items():
             if label == "dense" and entry is not None and entry != type(entry)():
                 problems.append(f"{phase}.dense: takes no keys; allowed: `dense:` alone (it is always there)")
+            stray = sorted(set((entry and entry.lengths) or ()) - lengths)
+            if stray:
+                problems.append(
+                    f"{phase}.{label}.lengths: {stray} is no length of any task; allowed: {sorted(lengths)}"
+                )
             try:
                 load_method(method_spec(config, phase, label), phase)
             except UserError as error:
