@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from sparsebench.tasks.draw import Draw
 from sparsebench.tasks.window import Window
 from sparsebench.tasks.words import words
 from sparsebench.train.batches import Maker, make_row
+from sparsebench.train.card import write_card
 from sparsebench.train.ladder import LADDERS, WEIGHTS, Curriculum, Level
 from sparsebench.train.loop import Run, train
 from sparsebench.train.model import SIZES, build
@@ -283,8 +285,28 @@ def test_training_lowers_the_loss_resumes_and_exports(tasks: dict[str, Task], tm
     (out / "state.pt").unlink()
     train(tiny_run(tmp_path / "moved", resume=out, steps=1, rate=0.0), tasks)
     moved = AutoModelForCausalLM.from_pretrained(tmp_path / "moved")
+    curves = [(folder / "curve.csv").read_text() for folder in (out, tmp_path / "moved")]
+    assert curves[1].startswith(curves[0])
+    assert len(curves[1]) > len(curves[0])
     kept = AutoModelForCausalLM.from_pretrained(out)
     assert all(torch.equal(a, b) for a, b in zip(moved.parameters(), kept.parameters(), strict=True))
+
+
+def test_the_card_says_what_was_measured_and_where_it_is_weak(tmp_path: Path) -> None:
+    folder = tmp_path / "nano-2m"
+    folder.mkdir()
+    for name in ("config.json", "curriculum.json", "curve.csv"):
+        shutil.copy(CONFIG.parents[1] / "resources/models/nano-2m" / name, folder)
+    rows = [
+        {"task": task, "length_tok": length, "n": 40, "score": score, "low": score - 0.1, "high": score + 0.1}
+        for task, length, score in (("niah", 1024, 0.9), ("niah", 2048, 0.85), ("vt", 2048, 0.3))
+    ]
+    write_card(folder, {"rows": rows, "command": "the command", "device": "a CPU", "dtype": "bfloat16"})
+    card = (folder / "README.md").read_text()
+    assert "| niah | 0.90 [0.80, 1.00], n=40 | 0.85 [0.75, 0.95], n=40 |" in card
+    assert "| vt |  | 0.30 [0.20, 0.40], n=40 |" in card
+    assert "below 0.8: vt at 2,048 tokens." in card
+    assert "    the command\n" in card
 
 
 def test_nothing_to_resume_is_said(tasks: dict[str, Task], folder: Path, tmp_path: Path) -> None:

@@ -30,12 +30,19 @@ def add(commands: Commands) -> None:
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument("--steps", type=int, help="end after so many steps, if time is left")
 
-    sub = command(commands, "evaluate-model", "dense greedy accuracy of a model folder on a config's tasks", _evaluate)
+    sub = command(
+        commands,
+        "evaluate-model",
+        "dense accuracy of a model folder on a config's tasks, into its model card",
+        _evaluate,
+    )
     sub.add_argument("--model", type=Path, required=True, metavar="FOLDER")
     sub.add_argument("--config", type=Path, default=Path("config/nano.yaml"))
     sub.add_argument("--lengths", type=int, nargs="+", default=[1024, 2048, 4096], metavar="TOKENS")
-    sub.add_argument("--samples", type=int, default=100)
+    sub.add_argument("--samples", type=int, nargs="+", default=[100], metavar="N", help="for all lengths, or one each")
+    sub.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
     sub.add_argument("--device", default="cuda", help="as torch names it")
+    sub.add_argument("--card", action="store_true", help="write README.md of the folder anew")
     output(sub, "figures (.json)")
 
 
@@ -77,7 +84,20 @@ def _train(given: argparse.Namespace) -> None:
 
 
 def _evaluate(given: argparse.Namespace) -> None:
-    from sparsebench.train.evaluate import evaluate, write
+    from sparsebench.train.card import write_card
+    from sparsebench.train.evaluate import figures, write
     from sparsebench.train.study import task_specs
 
-    write(evaluate(given.model, task_specs(given.config, given.samples), given.lengths, given.device), given.output)
+    samples = given.samples * len(given.lengths) if len(given.samples) == 1 else given.samples
+    if len(samples) != len(given.lengths):
+        raise UserError(f"--samples {given.samples}: give one number, or one for each of --lengths {given.lengths}")
+    specs = {length: task_specs(given.config, n) for length, n in zip(given.lengths, samples, strict=True)}
+    command = [
+        f"sparsebench evaluate-model --model {given.model} --lengths {' '.join(map(str, given.lengths))}",
+        f"--samples {' '.join(map(str, given.samples))} --device {given.device} --dtype {given.dtype}",
+        f"--output {given.output}" + (" --card" if given.card else ""),
+    ]
+    made = figures(given.model, specs, given.device, given.dtype, " ".join(command))
+    write(made, given.output)
+    if given.card:
+        write_card(given.model, made)

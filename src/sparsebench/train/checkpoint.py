@@ -50,7 +50,7 @@ def resume(
 
     Returns
     -------
-    Totals so far: minutes, steps, tokens.
+    Totals so far: minutes, steps, tokens, and whether a final leg came to its end.
     """
     if not (folder / _CURRICULUM).is_file():
         raise UserError(f"{folder}: no {_CURRICULUM}, so nothing to resume; give a folder that `train` wrote")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -55,8 +55,24 @@ def answer(
     return texts
 
 
-def evaluate(folder: Path, specs: Sequence[TaskSpec], lengths: Sequence[int], device: str) -> list[dict[str, Any]]:
-    """Score ``folder`` on every task and length.
+def figures(
+    folder: Path, specs: Mapping[int, Sequence[TaskSpec]], device: str, dtype: str, command: str
+) -> dict[str, Any]:
+    """Score ``folder`` on the tasks of every length; see :func:`evaluate`.
+
+    Returns
+    -------
+    Rows, and how they were made.
+    """
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else "a CPU"
+    rows = evaluate(folder, specs, device, dtype)
+    return {"model": folder.name, "command": command, "device": name, "dtype": dtype, "rows": rows}
+
+
+def evaluate(
+    folder: Path, specs: Mapping[int, Sequence[TaskSpec]], device: str, dtype: str = "bfloat16"
+) -> list[dict[str, Any]]:
+    """Score ``folder`` on the tasks of every length.
 
     Samples are those of :func:`sparsebench.synthesis.make_sample`: the benchmark's half of all labels, which training
     never sees.
@@ -66,12 +82,11 @@ def evaluate(folder: Path, specs: Sequence[TaskSpec], lengths: Sequence[int], de
     One row per (task, length): mean, its 95 % interval, n, and a few answers to look at.
     """
     tokenizer = load_tokenizer(folder)
-    dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa").to(device).eval()
     rows = []
-    for length in lengths:
+    for length, asked in specs.items():
         window = Window(tokenizer, length)
-        for spec in specs:
+        for spec in asked:
             task = load_task(spec)
             made = [make_sample(task, spec, i, folder.name, window)[:2] for i in range(spec.samples)]
             most = max(sample.max_new_tok for sample, _ in made)
@@ -115,9 +130,9 @@ def evaluate(folder: Path, specs: Sequence[TaskSpec], lengths: Sequence[int], de
     return rows
 
 
-def write(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Write the rows as JSON."""
+def write(made: dict[str, Any], path: Path) -> None:
+    """Write figures as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(list(rows), indent=2) + "\n", encoding="utf-8")
+    partial.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     partial.replace(path)

@@ -138,6 +138,8 @@ def train(run: Run, tasks: Mapping[str, Task]) -> None:
     done = {"minutes": 0.0, "steps": 0.0, "tokens": 0.0}
     if run.resume:
         done = resume(run.resume, model, optimizers, curriculum)
+        if run.resume.resolve() != run.output.resolve() and (run.resume / "curve.csv").is_file():
+            shutil.copy(run.resume / "curve.csv", run.output / "curve.csv")
     for_training(model, run.compiled)
     model.train()
     log.info("%s: %.2f M parameters, %d entries", run.size, model.num_parameters() / 1e6, len(tokenizer))
@@ -160,11 +162,13 @@ def train(run: Run, tasks: Mapping[str, Task]) -> None:
     whole = run.resume is not None and (run.resume / "state.pt").is_file()
 
     def totals() -> dict[str, float]:
+        """``final``: whether the learning rate has come to its end."""
         minutes = (time.monotonic() - began) / 60
         return {
             "minutes": done["minutes"] + minutes,
             "steps": done["steps"] + steps,
             "tokens": done["tokens"] + tokens,
+            "final": run.final and minutes >= run.minutes,
         }
 
     def judge() -> None:
