@@ -10,7 +10,7 @@ from sparsebench.cli import main
 from sparsebench.errors import UserError
 from sparsebench.stats.effects import effects_table
 from sparsebench.stats.iso_cost import iso_cost_table
-from sparsebench.stats.query import best, compare, fastest, find
+from sparsebench.stats.query import best, between, compare, fastest, find
 from sparsebench.tables import MEASUREMENTS, write_table
 from tests.stats.synthetic import accuracy_of, frontier_of, models_table, scores_table
 
@@ -102,6 +102,24 @@ def test_compare_knows_who_wins_and_who_does_not(accuracy: pl.DataFrame) -> None
     assert back["difference"].to_list() == pytest.approx((-table["difference"]).to_list())
     same = compare(accuracy, "quest@0.5", "dense")
     assert (same["p"] == 1).all()
+
+
+def test_two_runs_are_paired_by_sample(
+    accuracy: pl.DataFrame, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    same = between(accuracy, accuracy)
+    assert same.height == accuracy.height
+    assert (same["difference"] == 0).all() and (same["p_holm"] == 1).all()
+    lost = accuracy.with_columns(
+        scores=pl.when(pl.col("method") == "quest").then(pl.col("scores") * 0).otherwise(pl.col("scores"))
+    )
+    found = between(lost, accuracy)
+    worse = found.filter(pl.col("p_holm") < 0.05)
+    assert worse["method"].unique().to_list() == ["quest"] and (worse["high"] < 0).all()
+    with pytest.raises(UserError, match="share no sample"):
+        between(accuracy.with_columns(model=pl.lit("other")), accuracy)
+    assert main(["query", "runs", str(folder), "--phase", "decode", "--tables", str(folder)]) == 0
+    assert capsys.readouterr().out.splitlines()[-2].startswith("0 of ")
 
 
 def test_names_are_checked(accuracy: pl.DataFrame) -> None:

@@ -59,6 +59,10 @@ def add(commands: Commands) -> None:
         sub.add_argument(name, help="method@sparsity, phase:method@sparsity or dense")
     _which(sub)
 
+    sub = command(questions, "runs", "this run against another, as of another device, sample by sample", _runs)
+    sub.add_argument("other", type=Path, metavar="FOLDER", help="tables of the other run")
+    _which(sub)
+
 
 def _which(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--model", help="only this model")
@@ -174,6 +178,17 @@ def _compare(given: argparse.Namespace) -> None:
     table = compare(_asked(_read(given, "accuracy"), given), given.a, given.b)
     print(_text(table, table.columns))
     print(f"a: {given.a}, b: {given.b}; difference: a minus b, paired, with its 95 % interval")
+
+
+def _runs(given: argparse.Namespace) -> None:
+    from sparsebench.stats.query import between
+
+    here = _asked(_read(given, "accuracy"), given)
+    table = between(here, _read(argparse.Namespace(tables=given.other), "accuracy"))
+    print(_text(table, table.columns))
+    differ, mean = int((table["p_holm"] < 0.05).sum()), float(table["difference"].to_numpy().mean())
+    print(f"{differ} of {table.height} configurations differ (p_holm < 0.05), mean difference {mean:+.4f}")
+    print(f"a: {given.tables}, b: {given.other}; difference: a minus b, paired, with its 95 % interval")
 
 
 _NAMED = ["model", "length_tok", "phase", "method", "sparsity"]

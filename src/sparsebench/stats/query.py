@@ -144,17 +144,40 @@ def compare(accuracy: pl.DataFrame, a: str, b: str) -> pl.DataFrame:
     """
     columns = [*CELL, "samples", "scores"]
     both = find(accuracy, a).select(columns).join(find(accuracy, b).select(columns), on=CELL, suffix="_b").sort(CELL)
+    nothing = f"{a} and {b} share no sample; allowed: configurations of the same model, task and length"
+    return _paired(both, CELL, nothing)
+
+
+def between(mine: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
+    """Paired difference of one run minus another, on each configuration, task and length that both have.
+
+    Parameters
+    ----------
+    mine, other
+        Schema ``ACCURACY``: two runs of the same tasks and seed, as on two devices.
+
+    Returns
+    -------
+    As :func:`compare`, with ``phase``, ``method`` and ``sparsity`` besides.
+    """
+    key = [*CELL, "phase", "method", "sparsity"]
+    columns = [*key, "samples", "scores"]
+    both = mine.select(columns).join(other.select(columns), on=key, suffix="_b").sort(key)
+    return _paired(both, key, "the two runs share no sample; allowed: runs of the same models, tasks and lengths")
+
+
+def _paired(both: pl.DataFrame, key: list[str], nothing: str) -> pl.DataFrame:
     rows = both.to_dicts()
     pairs = [(Scored.of(r["samples"], r["scores"]), Scored.of(r["samples_b"], r["scores_b"])) for r in rows]
     shared = [i for i, (mine, theirs) in enumerate(pairs) if np.intersect1d(mine.samples, theirs.samples).size]
     if not shared:
-        raise UserError(f"{a} and {b} share no sample; allowed: configurations of the same model, task and length")
+        raise UserError(nothing)
     pairs = [pairs[i] for i in shared]
     found = differences(pairs)
     p = permutation_p([np.subtract(*mine.paired(theirs)) for mine, theirs in pairs])
     return (
         both[shared]
-        .select(CELL)
+        .select(key)
         .with_columns(
             pl.Series("a", [d.reference + d.mean for d in found if d.reference is not None and d.mean is not None]),
             pl.Series("b", [d.reference for d in found]),
