@@ -293,7 +293,10 @@ def test_tasks_without_signal_for_a_model_are_not_its_worst() -> None:
     blind = (pl.col("model") == "tiny-135m") & (pl.col("task") == "niah_prose") & (pl.col("sample") > 5)
     made = Numbered.of(tables_of(scores.with_columns(score=pl.when(blind).then(0.0).otherwise("score"))))
     said = [plain(s) for s in kept.sentences(made) if "tiny-135m" in s]
-    assert said and all("over 2 tasks" in s and "it does so on" not in s for s in said)
+    assert said and all("over 2 tasks, 1 of them with signal for this model" in s for s in said)
+    assert not any("it does so on" in s for s in said)
+    (silent,) = [plain(s) for s in doubts_of(made.accuracy) if "niah_prose" in s]
+    assert silent.endswith("Still in averages, since another model has signal there.")
 
 
 def test_fits_are_held_against_the_guess() -> None:

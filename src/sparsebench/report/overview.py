@@ -25,7 +25,7 @@ from sparsebench.report.downloads import downloads
 from sparsebench.report.phrases import bounds, plural, share
 from sparsebench.report.rows import Numbered, cited, shown
 from sparsebench.report.sentences import duels, effects, fits, growth, kept, pairs, speed
-from sparsebench.report.sentences.doubts import doubts
+from sparsebench.report.sentences.doubts import averaged, doubts
 from sparsebench.report.sentences.groups import findings
 from sparsebench.report.taxonomy import methods_run
 from sparsebench.stats.configuration import DENSE
@@ -90,6 +90,7 @@ def _content(tables: Tables, folder: Path, config_json: str) -> dict[str, Any]:
     given = json.loads(config_json)
     config = parse_config(given)
     rows = Numbered.of(tables)
+    dense = [row for row in rows.accuracy if row["phase"] == DENSE]
     said: dict[str, Any] = {
         "headlines": [(module.TITLE, found) for module in HEADLINES if (found := list(module.sentences(rows)))],
         "findings": findings(rows),
@@ -105,7 +106,7 @@ def _content(tables: Tables, folder: Path, config_json: str) -> dict[str, Any]:
         "charts": drawn,
         "empty_charts": empty,
         "library": library() if drawn else "",
-        "dense": [row for row in rows.accuracy if row["phase"] == DENSE],
+        "dense": [row | {"averaged": averaged(row, dense)} for row in dense],
         "results": results,
         "packed": [packed("table", table.html, f"table-{table.name}") for table in results],
         "methods": methods_run(config),

@@ -51,9 +51,23 @@ def _silent(rows: list[Row]) -> Iterator[Markup]:
         scores = [
             Markup("{} at {} tokens (n = {})").format(accuracy(r), f"{r['length_tok']:,}", f"{r['n']:,}") for r in group
         ]
-        yield Markup("No signal: <b>{}</b> on {}: dense scores {}; a guesser {}. Left out of averages.").format(
-            task, model, listed(scores), f"{group[0]['chance']:.2f}"
+        yield Markup("No signal: <b>{}</b> on {}: dense scores {}; a guesser {}. {}.").format(
+            task, model, listed(scores), f"{group[0]['chance']:.2f}", _fate(group, rows)
         )
+
+
+def _fate(group: list[Row], rows: list[Row]) -> str:
+    """Averages hold the tasks that have signal for any model, so that models compare."""
+    kept = [r["length_tok"] for r in group if averaged(r, rows)]
+    if not kept:
+        return "Left out of averages"
+    where = "" if len(kept) == len(group) else f" at {listed([f'{n:,}' for n in kept])} tokens"
+    return f"Still in averages{where}, since another model has signal there"
+
+
+def averaged(row: Row, rows: list[Row]) -> bool:
+    """Whether means over tasks hold this line's task at its length."""
+    return any(r["signal"] and r["task"] == row["task"] and r["length_tok"] == row["length_tok"] for r in rows)
 
 
 def _range(values: list[int]) -> str:
