@@ -27,6 +27,7 @@ def check_top(n: int, device: torch.device) -> None:
     scores = torch.randn(4, 3, n, device=device)
     scores[:, 0] = scores[:, 0].round()  # many ties
     scores[2, 1], scores[2, 1, 0] = -torch.inf, torch.inf
+    scores[1, 1] = torch.where(scores[1, 1] > 0, 0.0, -0.0)  # one and the same
     width = max(1, n // 3)
     count = torch.randint(1, width + 1, (3,), dtype=torch.int32, device=device)
     settings = [{}, {"sink": True}] + [{"diagonal": n - 3, "sink": sink} for sink in (False, True) if n > 5]
