@@ -46,7 +46,7 @@ def test_small_form_asks_the_same(name: str) -> None:
 @pytest.mark.parametrize("name", STUDIES)
 def test_small_form_is_small(name: str) -> None:
     grid = Grid(small(name))
-    assert len(grid.cells) <= 24
+    assert len(grid.cells) <= 36
     assert sum(grid.rows(key) for key in grid.cells) <= 6000
     assert max(small(name).lengths) <= 4096
 
