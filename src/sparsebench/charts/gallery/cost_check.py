@@ -10,6 +10,7 @@ import polars as pl
 from sparsebench.charts.curves import Measure, Methods, method_curves, tip
 from sparsebench.charts.data import Nothing, Tables
 from sparsebench.charts.style import drawn, length_label, panel_width, stacked
+from sparsebench.charts.timed import KINDS
 
 NAME = "cost_check"
 TITLE = "Time predicted and measured"
@@ -25,13 +26,12 @@ CAPTION = (
 COLUMNS = (
     "method sparsity length length_tok density cost_share time_share time_share_low time_share_high time_ms excess n"
 )
-KINDS = {"attention": "attention of one layer", "generation": "whole model"}
 TIME = Measure("time_share", "measured / dense", format="~g", kind="log")
 
 
 def build(tables: Tables) -> Any:
     """One block per device, kind, model, phase and cache: a panel per length."""
-    known = tables.cost_check.filter((pl.col("method") != "dense") & (pl.col("cost_share") > 0))
+    known = tables.cost_check.filter((pl.col("sparsity") > 0) & (pl.col("cost_share") > 0))
     if known.is_empty():
         return Nothing("No times were measured that the cost model prices.")
     place = ["device", "kind", "model", "phase", "cache"]
