@@ -213,3 +213,10 @@ def test_no_panel_slips_under_the_heading_of_a_missing_one(tables: Tables) -> No
     ]  # fmt: skip
     drawn = svg("iso_cost", replace(tables, iso_cost=frame("iso_cost", duels)))
     assert drawn.count("no duel at equal cost") == 1
+
+
+def test_a_length_that_a_phase_did_not_run_has_no_panel(scores: pl.DataFrame) -> None:
+    short = (pl.col("prefill") == "dense") | (pl.col("length_tok") == 1024)
+    blocks = load_chart("accuracy_vs_sparsity").build(tables_of(scores.filter(short))).to_dict()["datasets"]
+    prefill = [rows for rows in blocks.values() if any(r.get("phase") == "prefill" for r in rows)]
+    assert prefill and all({r["length_tok"] for r in rows} == {1024} for rows in prefill)

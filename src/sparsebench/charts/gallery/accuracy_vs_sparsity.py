@@ -38,6 +38,7 @@ COLUMNS = (
     "phase method task length length_tok sparsity budget accuracy accuracy_low accuracy_high difference "
     "attention_share signal n"
 )
+PLACE = ["model", "task", "length_tok"]
 ACCURACY = Measure("accuracy", "accuracy", (0, 1), "%")
 
 
@@ -47,7 +48,8 @@ def build(tables: Tables) -> Any:
     dense = tables.accuracy.filter(pl.col("phase") == DENSE)
 
     def draw(model: str, phase: str, sparse: pl.DataFrame) -> Any:
-        return _panels(phase_title(model, phase), pl.concat([dense.filter(pl.col("model") == model), sparse]), methods)
+        beside = dense.join(sparse.select(PLACE).unique(), on=PLACE, how="semi", maintain_order="left")
+        return _panels(phase_title(model, phase), pl.concat([beside, sparse]), methods)
 
     return stacked(blocks(tables.accuracy, draw)) if _sparse(tables) else Nothing(EMPTY)
 
