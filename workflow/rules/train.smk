@@ -46,5 +46,5 @@ rule evaluate_model:
     params:
         folder=lambda w, input: Path(input.model).parent,
     shell:
-        "sparsebench evaluate-model --model {params.folder} --config {input.config} --output {output}"
+        "sparsebench evaluate-model --model {params.folder} --config {input.config} --output {output} --card"
         " 2>&1 | tee {log}"

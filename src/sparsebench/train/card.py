@@ -22,8 +22,9 @@ pipeline_tag: text-generation
 # {name}
 
 A Llama of {layers} layers, {heads} query and {kv} KV heads of {head_dim} channels, width {hidden} and a vocabulary
-of {vocab} entries, trained from nothing on the synthetic tasks of sparsebench, up to {longest} tokens. It knows these
-tasks and no language: it exists so that sparse attention can be measured on a CPU with a model that really retrieves.
+of {vocab} entries, trained from nothing on the synthetic tasks of sparsebench, with positions to {longest}. It knows
+these tasks and no language: it exists so that sparse attention can be measured on a CPU with a model that really
+retrieves.
 Data, curriculum and limits: `docs/reference-models.md`.
 
 Training so far: {minutes:.1f} minutes on an NVIDIA H100, {tokens:.0f} M tokens in {steps} steps. {state}
