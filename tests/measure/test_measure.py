@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import json
 
+import polars as pl
+import pyarrow as pa
 import pytest
 import torch
 
+from sparsebench.cli import main
 from sparsebench.measure.attention import measure_attention
 from sparsebench.measure.bench import Labelled, Shape
 from sparsebench.measure.dense import fastest_dense
@@ -12,7 +15,7 @@ from sparsebench.measure.timing import Timing, time_calls, time_work
 from sparsebench.methods.block_sparse import BlockSparse
 from sparsebench.methods.quest import Quest
 from sparsebench.methods.snapkv import SnapKV
-from sparsebench.tables import MEASUREMENTS
+from sparsebench.tables import MEASUREMENTS, write_table
 
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")
 METHODS = [(Labelled("bs", BlockSparse()), (0.5, 0.75)), (Labelled("quest", Quest()), (0.75,)),
@@ -82,3 +85,20 @@ def test_figures_fit_together(device) -> None:
     entries = length * quest["density"] * shape.batch * shape.kv_heads
     assert quest["tb_s"] * quest["attention_ms"] * 1e9 == pytest.approx(2 * entries * shape.head_dim * size)
     assert quest["estimation_ms"] > 0 and snapkv["estimation_ms"] == 0  # made once, outside the timing
+
+
+def test_export_keeps_every_figure_and_what_the_device_is(tmp_path) -> None:
+    example = {pa.string(): "a", pa.int32(): 2, pa.float64(): 0.1}
+    row = {f.name: example[f.type] for f in MEASUREMENTS}
+    about = {"device": "a", "driver": "580.1", "copy_tb_s": "4.2"}
+    table = pa.Table.from_pylist([row], schema=MEASUREMENTS)
+    write_table(table, tmp_path / "one.arrow", about)
+    (tmp_path / "list").write_text(f"{tmp_path / 'one.arrow'}\n")
+    collected = tmp_path / "all.arrow"
+    assert main(["collect", "measurements", "--inputs", str(tmp_path / "list"), "--output", str(collected)]) == 0
+    for name in ("one", "all"):
+        file = tmp_path / f"{name}.arrow"
+        assert main(["measure", "export", str(file), "--output", str(tmp_path / f"{name}.csv")]) == 0
+        read = pl.read_csv(tmp_path / f"{name}.csv")
+        assert read.columns == MEASUREMENTS.names and read.row(0) == tuple(row.values())
+        assert about.items() <= json.loads((tmp_path / f"{name}.json").read_text()).items()
