@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from sparsebench.config import read_config
+from sparsebench.grid import Grid
 from sparsebench.names import task_spec
 from sparsebench.spec import TaskSpec
 from sparsebench.synthesis import synthesise
@@ -35,11 +36,11 @@ def test_the_studys_settings_are_parameters_of_its_nine_tasks(tokenizer_dir: Pat
 @pytest.mark.model
 @pytest.mark.parametrize("name", ["config", "smoke"])
 def test_every_task_of_a_grid_exists_at_its_lengths(name: str, smollm2_dir: Path) -> None:
-    config = read_config(CONFIGS / f"{name}.yaml")
-    for label, entry in config.tasks.items():
-        spec = task_spec(config, label).model_copy(update={"samples": 2})
-        for length in entry.lengths if entry and entry.lengths else config.lengths:
-            synthesise(spec, "smollm2", smollm2_dir / "weights", length)
+    grid = Grid(read_config(CONFIGS / f"{name}.yaml"))
+    for tokenizer, task, length in grid.samples():
+        path = grid.config.models[tokenizer].path
+        folder = smollm2_dir / "weights" if path is None else CONFIGS.parent / path
+        synthesise(grid.task(task).model_copy(update={"samples": 2}), tokenizer, folder, length)
 
 
 @pytest.mark.model
