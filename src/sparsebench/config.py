@@ -127,7 +127,7 @@ class Analysis(Spec):
     share: Annotated[float, Field(gt=0, le=1)] = Field(0.95, description="share of dense that counts as kept")
     resamples: Annotated[int, Field(ge=200, le=100_000)] = Field(2000, description="bootstrap draws of each interval")
     permutations: Annotated[int, Field(ge=199, le=1_000_000)] = Field(
-        9999, description="sign patterns drawn for a p where they are too many to list"
+        9999, description="sign patterns drawn at least for a p, where they are too many to list"
     )
     cost_within: Annotated[float, Field(gt=0, le=1)] = Field(
         0.1, description="costs count as equal when they differ by at most this share"

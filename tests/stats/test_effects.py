@@ -36,6 +36,30 @@ def test_uneven_scores_agree_with_all_sign_patterns() -> None:
     assert permutation_p([d])[0] == pytest.approx((np.abs(sums) >= abs(d.sum()) - 1e-12).mean())
 
 
+def test_listed_patterns_agree_with_scipy() -> None:
+    gaps = list(np.random.default_rng(1).normal(0.1, 0.3, (6, 9)))
+    theirs = stats.permutation_test((np.array(gaps),), lambda x, axis: x.mean(axis), permutation_type="samples",
+                                    vectorized=True, n_resamples=np.inf, axis=-1).pvalue  # fmt: skip
+    assert permutation_p(gaps) == pytest.approx(theirs)
+
+
+def test_drawn_patterns_agree_with_listed_ones() -> None:
+    gaps = list(np.random.default_rng(2).normal(0.1, 0.3, (8, 15)))
+    listed = permutation_p(gaps, permutations=2**15)
+    drawn = permutation_p(gaps, permutations=2**15 - 1)
+    assert (drawn != listed).any()
+    # Five standard errors of a share among 2^15.
+    assert drawn == pytest.approx(listed, abs=5 * 0.5 / 2**7.5)
+
+
+def test_p_is_fine_enough_for_the_family_that_it_is_adjusted_over() -> None:
+    lost = -np.linspace(0.1, 1, 60)
+    alone, of_many = permutation_p([lost])[0], permutation_p([lost], family=1080)[0]
+    # All 60 are lost: only the floor of what is drawn keeps p from 2 / 2^60.
+    assert (alone, of_many) == pytest.approx((1 / 10_000, 1 / 216_001))
+    assert alone * 1080 > 0.05 > of_many * 1080
+
+
 def test_many_uneven_scores_agree_with_the_t_test() -> None:
     d = np.random.default_rng(3).normal(0.1, 0.4, 60)
     assert permutation_p([d])[0] == pytest.approx(stats.ttest_1samp(d, 0).pvalue, abs=0.02)
@@ -62,6 +86,17 @@ def test_table_finds_the_known_losers_and_spares_the_rest(effects: pl.DataFrame)
     # The synthetic sparse rows are right only where dense is.
     assert (effects["won"] == 0).all()
     assert effects["lost"].to_list() == pytest.approx((-effects["difference"]).to_list())
+
+
+def test_losers_of_graded_scores_are_found_in_a_large_family() -> None:
+    frame = pl.DataFrame(pl.from_arrow(scores_table(40)))
+    graded = frame.with_columns(score=pl.col("score") * (1 - (pl.col("sample") % 7) / 50))
+    made = pl.DataFrame(pl.from_arrow(effects_table(accuracy_of(graded.to_arrow()), permutations=199)))
+    family = made.filter(pl.col("p_holm").is_not_null())
+    # With the 199 patterns asked for, the least adjusted p would be 104 / 200.
+    assert family.height == 104
+    loser = family.filter(pl.col("method") == "block_sparse", pl.col("sparsity") == 0.95)
+    assert (loser["p_holm"] < 0.05).all()
 
 
 def test_controls_and_tasks_without_signal_are_outside_of_the_family(effects: pl.DataFrame) -> None:

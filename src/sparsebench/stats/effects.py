@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from math import ceil
 
 import numpy as np
 import numpy.typing as npt
@@ -16,57 +17,74 @@ from sparsebench.stats.pairing import Scored
 from sparsebench.tables import EFFECTS
 
 PERMUTATIONS = 9999
-DRAWN_AT_ONCE = 1000  # bounds memory
+ALPHA = 0.05
+# The least p that can be drawn lies so many times below what the first step of Holm's correction asks for.
+SPARE = 10
+BLOCK = 4_000_000  # sums of signed differences at once, which bounds memory
 SAME = 1e-12  # differences of scores below this are rounding
 Array = npt.NDArray[np.float64]
 
 
-def permutation_p(gaps: Sequence[Array], permutations: int = PERMUTATIONS, seed: int = 0) -> Array:
+def permutation_p(
+    gaps: Sequence[Array], permutations: int = PERMUTATIONS, seed: int = 0, family: int | None = None
+) -> Array:
     """Two-sided p of the mean of paired differences under random signs, one per list of differences.
 
     Pairs without a difference carry nothing: a sign does not change them. Where all others are equally large, as with
-    right-or-wrong scores, the test is the exact sign (McNemar) test. Else it is exact up to ``permutations`` patterns
-    of signs, and drawn beyond, the same patterns for all lines with as many differences: p is then no smaller than
-    1 / (``permutations`` + 1) (Phipson and Smyth 2010, doi:10.2202/1544-6115.1585).
+    right-or-wrong scores, the test is the exact sign (McNemar) test. Else it is exact up to as many patterns of signs
+    as may be drawn, and drawn beyond, the same patterns for all lines: p is then no smaller than 1 / (drawn + 1)
+    (Phipson and Smyth 2010, doi:10.2202/1544-6115.1585).
 
     Parameters
     ----------
     gaps
         Differences of each line; without any difference p is 1, with a single one too.
+    permutations
+        Patterns drawn at least.
+    family
+        Tests that p is adjusted over (default: the lines). Patterns are as many that ``family`` times the least p lies
+        below ``ALPHA`` by a factor of ``SPARE``: with fewer, no line of a large family could ever be found to differ.
     """
+    drawn = max(permutations, ceil(SPARE * (len(gaps) if family is None else family) / ALPHA))
     found = np.ones(len(gaps))
-    uneven: dict[int, list[int]] = {}
+    listed: dict[int, list[int]] = {}
+    uneven: list[int] = []
     changed = [d[np.abs(d) > SAME] for d in gaps]
     for i, d in enumerate(changed):
         if len(d) and np.ptp(np.abs(d)) < SAME:
             found[i] = stats.binomtest(int((d > 0).sum()), len(d)).pvalue
         elif len(d):
-            uneven.setdefault(len(d), []).append(i)
-    for n, rows in uneven.items():
+            (listed.setdefault(len(d), []) if 2.0 ** len(d) <= drawn else uneven).append(i)
+    for n, rows in listed.items():
         d = np.stack([changed[i] for i in rows])
-        found[rows] = _exact_p(d) if 2.0**n <= permutations else _drawn_p(d, permutations, seed)
+        found[rows] = _as_large(d, _every_pattern(n, BLOCK // len(rows))) / 2.0**n
+    if uneven:
+        width = max(len(changed[i]) for i in uneven)
+        d = np.stack([np.pad(changed[i], (0, width - len(changed[i]))) for i in uneven])
+        patterns = _drawn_patterns(width, drawn, BLOCK // max(len(uneven), width), seed)
+        found[uneven] = (_as_large(d, patterns) + 1) / (drawn + 1)
     return found
 
 
-def _exact_p(d: Array) -> Array:
-    return stats.permutation_test(
-        (d,),
-        lambda x, axis: np.mean(x, axis=axis),
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=np.inf,
-        axis=-1,
-    ).pvalue
-
-
-def _drawn_p(d: Array, permutations: int, seed: int) -> Array:
-    rng = np.random.default_rng(seed)
+def _as_large(d: Array, patterns: Iterable[Array]) -> Array:
+    """How many patterns of signs give each line of ``d`` [lines, n] a sum at least as far from zero as its own."""
     least = np.abs(d.sum(-1)) - SAME * np.abs(d).sum(-1)
-    as_large = np.zeros(len(d))
-    for size in np.diff([*range(0, permutations, DRAWN_AT_ONCE), permutations]):
-        signs = rng.choice(np.array([-1.0, 1.0]), size=(size, d.shape[1]))
-        as_large += (np.abs(d @ signs.T) >= least[:, None]).sum(-1)
-    return (as_large + 1) / (permutations + 1)
+    count = np.zeros(len(d))
+    for signs in patterns:
+        count += (np.abs(d @ signs.T) >= least[:, None]).sum(-1)
+    return count
+
+
+def _every_pattern(n: int, size: int) -> Iterator[Array]:
+    for start in range(0, 2**n, max(size, 1)):
+        code = np.arange(start, min(start + max(size, 1), 2**n))
+        yield 1.0 - 2.0 * (code[:, None] >> np.arange(n) & 1)
+
+
+def _drawn_patterns(n: int, count: int, size: int, seed: int) -> Iterator[Array]:
+    rng = np.random.default_rng(seed)
+    for start in range(0, count, max(size, 1)):
+        yield 1.0 - 2.0 * rng.integers(0, 2, (min(max(size, 1), count - start), n), dtype=np.int8)
 
 
 def holm(p: npt.ArrayLike) -> Array:
@@ -109,13 +127,14 @@ def effects_table(accuracy: pa.Table, permutations: int = PERMUTATIONS) -> pa.Ta
     for row in lines.select(*CELL, "samples", "scores").to_dicts():
         mine, reference = Scored.of(row["samples"], row["scores"]).paired(dense[tuple(row[c] for c in CELL)])
         gaps.append(mine - reference)
+    family = pl.col("signal") & ~pl.col("control")
+    largest = lines.filter(family).group_by("model").len()["len"].max() or 0
     tested = lines.with_columns(
         pl.Series("lost", [float((d < 0).mean()) for d in gaps]),
         pl.Series("won", [float((d > 0).mean()) for d in gaps]),
         pl.Series("effect_size", [effect_size(d) for d in gaps], pl.Float64),
-        pl.Series("p", permutation_p(gaps, permutations)),
+        pl.Series("p", permutation_p(gaps, permutations, family=largest)),
     )
-    family = pl.col("signal") & ~pl.col("control")
     adjusted = (
         tested.with_row_index("at")
         .filter(family)

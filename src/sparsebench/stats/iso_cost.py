@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, permutations
@@ -134,7 +135,8 @@ def _compared(duels: list[_Duel], facts: Mapping[str, Row], resamples: int, perm
         lines.append(_line(duel, yes, n, float(np.mean(mean)), *mean_of_intervals(mean, low, high)))
     if not lines:
         return pl.DataFrame(schema=pl.DataFrame(pl.from_arrow(ISO_COST.empty_table())).schema)
-    tested = iter(permutation_p(gaps, permutations))
+    kinds = Counter(line["kind"] for line in lines if line["paired"])
+    tested = iter(permutation_p(gaps, permutations, family=max(kinds.values(), default=0)))
     for line in lines:
         line["p"] = float(next(tested)) if line["paired"] else None
     frame = (

@@ -8,8 +8,7 @@ from markupsafe import Markup
 
 from sparsebench.report.phrases import difference, name, plural
 from sparsebench.report.rows import Numbered
-
-LEVEL = 0.05
+from sparsebench.stats.effects import ALPHA
 
 TITLE = "How sure it is"
 
@@ -20,14 +19,14 @@ def sentences(rows: Numbered) -> Iterator[Markup]:
         family = [r for r in rows.effects if r["model"] == model and r["p_holm"] is not None]
         if not family:
             continue
-        clear = [r for r in family if r["p_holm"] < LEVEL]
+        clear = [r for r in family if r["p_holm"] < ALPHA]
         lower = [r for r in clear if r["difference"] < 0]
         text = Markup(
             "Of {} of <b>{}</b> on tasks with signal, {} score below dense and {} above it beyond chance (paired "
             "permutation test, p below {} after Holm's correction); the others cannot be told from dense with these "
             "samples"
         ).format(
-            plural(len(family), "configuration"), model, f"{len(lower):,}", f"{len(clear) - len(lower):,}", f"{LEVEL:g}"
+            plural(len(family), "configuration"), model, f"{len(lower):,}", f"{len(clear) - len(lower):,}", f"{ALPHA:g}"
         )
         if lower:
             worst = min(lower, key=lambda r: (r["difference"], r["task"], r["method"]))
@@ -38,7 +37,7 @@ def sentences(rows: Numbered) -> Iterator[Markup]:
                 f"{worst['length_tok']:,}",
                 difference(worst),
             )
-        elif (least := _least_p(max(r["n_pairs"] for r in family))) * len(family) >= LEVEL:
+        elif (least := _least_p(max(r["n_pairs"] for r in family))) * len(family) >= ALPHA:
             text += Markup(": no difference could be, since {} pairs can give a p of {} at the least").format(
                 max(r["n_pairs"] for r in family), f"{least:.2g}"
             )
