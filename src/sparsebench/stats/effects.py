@@ -78,13 +78,13 @@ def _as_large(d: Array, patterns: Iterable[Array]) -> Array:
 def _every_pattern(n: int, size: int) -> Iterator[Array]:
     for start in range(0, 2**n, max(size, 1)):
         code = np.arange(start, min(start + max(size, 1), 2**n))
-        yield 1.0 - 2.0 * (code[:, None] >> np.arange(n) & 1)
+        yield np.where(code[:, None] >> np.arange(n) & 1, -1.0, 1.0)
 
 
 def _drawn_patterns(n: int, count: int, size: int, seed: int) -> Iterator[Array]:
     rng = np.random.default_rng(seed)
     for start in range(0, count, max(size, 1)):
-        yield 1.0 - 2.0 * rng.integers(0, 2, (min(max(size, 1), count - start), n), dtype=np.int8)
+        yield np.where(rng.integers(0, 2, (min(max(size, 1), count - start), n), dtype=np.int8), -1.0, 1.0)
 
 
 def holm(p: npt.ArrayLike) -> Array:
@@ -128,7 +128,7 @@ def effects_table(accuracy: pa.Table, permutations: int = PERMUTATIONS) -> pa.Ta
         mine, reference = Scored.of(row["samples"], row["scores"]).paired(dense[tuple(row[c] for c in CELL)])
         gaps.append(mine - reference)
     family = pl.col("signal") & ~pl.col("control")
-    largest = lines.filter(family).group_by("model").len()["len"].max() or 0
+    largest = max(lines.filter(family).group_by("model").len()["len"], default=0)
     tested = lines.with_columns(
         pl.Series("lost", [float((d < 0).mean()) for d in gaps]),
         pl.Series("won", [float((d > 0).mean()) for d in gaps]),
