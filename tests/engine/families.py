@@ -1,6 +1,6 @@
 """Tiny random models of the families that go through transformers' attention interface, in float32.
 
-One line a family: its transformers configuration, and what the tiny instance sets beside ``_COMMON``. Windows, native
+One line a family: its transformers configuration, and what the tiny instance sets beside ``COMMON``. Windows, native
 lengths and LongRoPE's switch lie within reach of the prompts of the tests.
 """
 
@@ -16,7 +16,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 WINDOW = 24
 NATIVE = 64
 
-_COMMON: dict[str, Any] = {
+COMMON: dict[str, Any] = {
     "vocab_size": 97,
     "hidden_size": 64,
     "intermediate_size": 96,
@@ -74,7 +74,7 @@ FAMILIES: dict[str, Family] = {
     "qwen3": Family("qwen3"),
     "gemma-2": Family("gemma2", _GEMMA2, sparse_layers=1),
     "gemma-3": Family("gemma3_text", _GEMMA3, sparse_layers=1),
-    "gemma-3-vision": Family("gemma3", {"text_config": _COMMON | _GEMMA3, "vision_config": _VISION}, sparse_layers=1),
+    "gemma-3-vision": Family("gemma3", {"text_config": COMMON | _GEMMA3, "vision_config": _VISION}, sparse_layers=1),
     "mistral": Family("mistral"),
     "mistral-window": Family("mistral", {"sliding_window": 40}, sparse_layers=0),
     "ministral": Family("ministral", {"sliding_window": WINDOW, "layer_types": _ALTERNATING}, sparse_layers=1),
@@ -100,7 +100,7 @@ FAMILIES: dict[str, Family] = {
 def make_config(name: str) -> PreTrainedConfig:
     """The configuration of a family's tiny model."""
     family = FAMILIES[name]
-    return CONFIG_MAPPING[family.kind](**(_COMMON | family.settings))
+    return CONFIG_MAPPING[family.kind](**(COMMON | family.settings))
 
 
 def make_model(name: str) -> PreTrainedModel:

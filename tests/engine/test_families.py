@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
-from transformers import GptOssConfig, GptOssForCausalLM, StableLmConfig, StableLmForCausalLM
+from transformers import AutoModelForCausalLM, GptOssConfig, GptOssForCausalLM, StableLmConfig, StableLmForCausalLM
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from sparsebench.engine.load import load
+from sparsebench.engine.load import check_interface, load
 from sparsebench.engine.rows import Answer, DecodeSetting, Job, PrefillSetting, Question
 from sparsebench.errors import UserError
 
-from .families import FAMILIES, NATIVE, WINDOW, make_model
+from .families import COMMON, FAMILIES, NATIVE, WINDOW, make_model
 from .test_generate import CPU, DENSE, PREFILL, _all_decode, _generator, _method, _prompt
 
 NEW_TOK = 12
 # One crosses a window while it answers, the others lie beyond every window and every native length, and stay there.
 PROMPTS = (_prompt(3, WINDOW - 5), _prompt(1, 2 * NATIVE + 5), _prompt(2, 2 * NATIVE - 31))
+
+_JOB = Job(Question(_prompt(1, 20), 2), DENSE, (DecodeSetting(_method("dense", "decode"), 1.0),))
 
 
 def transformers_tokens(model: torch.nn.Module, ids: tuple[int, ...]) -> list[int]:
@@ -82,11 +86,41 @@ def test_families_that_do_not_go_through_the_interface_are_refused(tmp_path, tok
         load(tmp_path, "float32", CPU)
 
 
+@pytest.mark.parametrize(
+    ("kind", "settings", "odd"),
+    [
+        ("granitemoehybrid", {"shared_intermediate_size": 16, "num_local_experts": 0}, "linear_attention"),
+        ("lfm2", {"layer_types": ["conv", "full_attention", "conv"]}, "conv"),
+        ("llama4_text", {"num_local_experts": 2, "intermediate_size_mlp": 96}, "chunked_attention"),
+    ],
+)
+def test_layers_that_are_neither_full_nor_sliding_attention_are_refused_by_name(
+    kind: str, settings: dict[str, object], odd: str
+) -> None:
+    model = AutoModelForCausalLM.from_config(CONFIG_MAPPING[kind](**(COMMON | settings)))
+    with pytest.raises(UserError, match=f"has layers of kind {odd}; allowed: full_attention"):
+        check_interface(model, Path("folder"))
+
+
+def test_latent_attention_is_refused_by_name() -> None:
+    heads = {"num_key_value_heads": 4, "head_dim": 8, "qk_rope_head_dim": 8, "qk_nope_head_dim": 16, "v_head_dim": 16}
+    small = COMMON | heads | {"kv_lora_rank": 16, "q_lora_rank": 16, "first_k_dense_replace": 3}
+    model = AutoModelForCausalLM.from_config(CONFIG_MAPPING["deepseek_v3"](**small)).eval()
+    with pytest.raises(UserError, match="24, 24 and 16 channels"):
+        _generator(model).answer([_JOB])
+
+
+def test_attention_to_later_tokens_is_refused_by_name() -> None:
+    small = COMMON | {"sliding_window": WINDOW, "query_pre_attn_scalar": 20, "use_bidirectional_attention": True}
+    model = AutoModelForCausalLM.from_config(CONFIG_MAPPING["gemma3_text"](**small)).eval()
+    with pytest.raises(UserError, match="attends to later tokens"):
+        _generator(model).answer([_JOB])
+
+
 def test_learned_sinks_are_refused_rather_than_ignored() -> None:
     config = GptOssConfig(
         vocab_size=97, hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
         num_key_value_heads=2, head_dim=16, num_local_experts=2, num_experts_per_tok=1,
     )  # fmt: skip
-    job = Job(Question(_prompt(1, 20), 2), DENSE, (DecodeSetting(_method("dense", "decode"), 1.0),))
-    with pytest.raises(UserError, match="adds learned sinks"):
-        _generator(GptOssForCausalLM(config).eval()).answer([job])
+    with pytest.raises(UserError, match="gives its attention s_aux"):
+        _generator(GptOssForCausalLM(config).eval()).answer([_JOB])

@@ -7,6 +7,7 @@ no transformers cache is involved and nothing depends on its interface.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from sparsebench.errors import UserError
 
 INTERFACE = "sparsebench"
+_PLACES = ("position_ids", "cache_position", "position_embeddings")  # in queries and keys already, after RoPE
 
 
 @dataclass(frozen=True)
@@ -54,20 +56,38 @@ def _attention(
     sliding_window: int | None = None,
     softcap: float | None = None,
     sparse: AttentionPass | None = None,
-    s_aux: Tensor | None = None,
-    **_: Any,
+    is_causal: bool | None = None,
+    **more: Any,
 ) -> tuple[Tensor, None]:
     if sparse is None:
         raise RuntimeError(f"attention {INTERFACE!r} runs only inside the engine: call the model with sparse=<pass>")
     if attention_mask is not None:
         raise RuntimeError(f"attention {INTERFACE!r} takes no mask: the engine never pads, causality is its own")
-    if s_aux is not None:
-        raise UserError(f"{type(module).__name__} adds learned sinks to its attention, which no kernel here computes")
+    _check_plain(module, query, key, value, is_causal, more)
     if sliding_window is not None and sliding_window >= getattr(module.config, "max_position_embeddings", torch.inf):
         sliding_window = None
     scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
     call = Call(int(module.layer_idx), query, key, value, scale, sliding_window, softcap)  # type: ignore[arg-type]
     return sparse.attend(call).transpose(1, 2).contiguous(), None
+
+
+def _check_plain(
+    module: torch.nn.Module, q: Tensor, k: Tensor, v: Tensor, is_causal: bool | None, more: Mapping[str, Any]
+) -> None:
+    """``UserError`` for attention that is not causal softmax over plain keys: what it adds would be left out unseen."""
+    name = type(module).__name__
+    if not (getattr(module, "is_causal", True) if is_causal is None else is_causal):
+        raise UserError(f"{name} attends to later tokens too; allowed: causal attention")
+    if q.shape[-1] != k.shape[-1] or k.shape != v.shape:
+        raise UserError(
+            f"{name} has queries, keys and values of {q.shape[-1]}, {k.shape[-1]} and {v.shape[-1]} channels (latent "
+            "attention); allowed: equally many"
+        )
+    if added := sorted(key for key, value in more.items() if isinstance(value, Tensor) and key not in _PLACES):
+        raise UserError(
+            f"{name} gives its attention {', '.join(added)} beside queries, keys and values, such as learned sinks or "
+            "a bias, which no kernel here computes"
+        )
 
 
 def _no_mask(*_: Any, attention_mask: Tensor | None = None, **__: Any) -> None:

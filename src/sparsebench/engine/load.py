@@ -51,11 +51,19 @@ def pick_device(rank: int = 0) -> torch.device:
 
 
 def check_interface(model: PreTrainedModel, origin: Path) -> None:
-    """``UserError`` unless attention of ``model`` can be replaced."""
+    """``UserError`` unless attention of ``model`` can be replaced and is all that tokens know of each other."""
+    name = type(model).__name__
     if not getattr(model, "_supports_attention_backend", False):
         raise UserError(
-            f"{origin}: architecture {type(model).__name__} does not go through transformers' attention interface, "
+            f"{origin}: architecture {name} does not go through transformers' attention interface, "
             "so its attention cannot be replaced (allowed: decoder-only families that do, e.g. Llama, Qwen, Gemma)"
+        )
+    kinds = getattr(model.config.get_text_config(decoder=True), "layer_types", None) or ()
+    odd = sorted({str(kind) for kind in kinds} - {"full_attention", "sliding_attention"})
+    if odd:
+        raise UserError(
+            f"{origin}: architecture {name} has layers of kind {', '.join(odd)}; allowed: full_attention and "
+            "sliding_attention in every layer (what others keep of past tokens, or hide of them, is not known here)"
         )
 
 
