@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from dataclasses import asdict
 from random import Random
@@ -55,6 +56,37 @@ def test_templates_have_their_places(code: str) -> None:
     document = language.document.format(town="TOWN", person="PERSON", year="1234", thing="THING")
     assert all(document.count(fact) >= 1 for fact in ("TOWN", "PERSON", "1234", "THING"))
     assert len(set(language.hay)) == len(language.hay) >= 3
+
+
+@pytest.mark.parametrize("code", SCRIPTS)
+def test_the_answer_begins_as_the_needle_does(code: str) -> None:
+    language = languages()[code]
+    value = language.needle.format(key="KEY", value="VALUE").removeprefix(language.prefix.format(key="KEY"))
+    assert value.removeprefix(language.space).startswith("VALUE")
+
+
+def test_japanese_names_hold_no_particle() -> None:
+    """A name that ends in one would read as a shorter name and its particle, or as a phrase before "town"."""
+    assert not set(languages()["ja"].syllables) & set("がをにのはともやへかでねなたいる")
+
+
+def test_no_korean_particle_after_a_word_depends_on_its_last_sound() -> None:
+    """Words are put in with and without a final consonant; names end in vowels."""
+    korean = languages()["ko"]
+    ends = {unicodedata.normalize("NFD", noun)[-1] for noun in korean.nouns}
+    assert any(end >= "\u11a8" for end in ends) and any(end < "\u11a8" for end in ends)
+    for template in (*korean.hay, korean.document, korean.needle, korean.question):
+        assert not re.search(r"”\s?(라고|라는|로|을|를|은|는|가|와|과)", template), template
+    assert not any(unicodedata.normalize("NFD", syllable)[-1] >= "\u11a8" for syllable in korean.syllables)
+
+
+@pytest.mark.parametrize("code", SCRIPTS)
+def test_a_key_stands_in_no_value(code: str) -> None:
+    """Twenty keys of two nouns: some values of three would hold one of them."""
+    terms = Terms(languages()[code], Random(4))
+    keys = [terms.joined(2) for _ in range(20)]
+    values = [terms.joined(3) for _ in range(400)]
+    assert not [(key, value) for key in keys for value in values if key in value]
 
 
 @pytest.mark.parametrize("code", SCRIPTS)

@@ -50,6 +50,7 @@ def test_story_retrieval(case: Case) -> None:
         ("the Amber Lamp", 1),
         ("\n\namber lamp", 1),
         ("an amber lamp, before the quiet oven", 1),  # the item asked about may be repeated
+        ("amber quiet oven lamp", 0),  # and does not bring other words together
         ("quiet oven", 0),  # an answer, a wrong one
         ("quiet lamp", 0),
         ("lamp", 0),
@@ -67,6 +68,11 @@ def test_story_retrieval(case: Case) -> None:
 )
 def test_story_multihop(case: Case) -> None:
     check(StoryMultihop().score(case[0], ("amber lamp",), {"asked": "quiet oven"}), case)
+
+
+def test_story_multihop_passes_over_whole_words_of_the_item_asked_about() -> None:
+    assert StoryMultihop().score(" bold hat", ("bold hat",), {"asked": "old hat"}).value == 1
+    assert StoryMultihop().score(" old hatbox", ("old hatbox",), {"asked": "old hat"}).value == 1
 
 
 @pytest.mark.parametrize(
@@ -108,6 +114,7 @@ def test_chance_of_story_filtering() -> None:
         (" ДОМ-РЕКА-ЛАМПА.", 1),
         ("«дом-река-лампа»", 1),
         ("дом - река - лампа", 1),  # spaces around hyphens do not matter
+        ("дом\u2011река–лампа", 1),  # nor does which hyphen it is
         ("дом-река", 0),
         ("река-дом-лампа", 0),
         ("дом река лампа", 0),
@@ -128,6 +135,8 @@ def test_multilingual_niah_compares_compatible_characters() -> None:
     scorer = MultilingualNiah()
     assert scorer.score("１２３４５６７", ("1234567",), {}).value == 1  # full-width digits
     assert scorer.score("が", ("\u304b\u3099",), {}).value == 1  # composed and decomposed kana
+    assert scorer.score("\u200fبيت-نهر-حجر", ("بيت-نهر-حجر",), {}).value == 1  # marks of direction are not seen
+    assert scorer.score("١٢٣٤٥٦٧", ("1234567",), {}).value == 1  # digits of the language
 
 
 @pytest.mark.parametrize(
@@ -139,6 +148,9 @@ def test_multilingual_niah_compares_compatible_characters() -> None:
         (("15810", 0), "1581"),  # part of a longer number
         (("11581", 0), "1581"),
         (("1582", 0), "1581"),
+        (("15811, 1581", 1), "1581"),  # where it stands by itself counts
+        (("सन १५८१", 1), "1581"),  # digits of the language
+        (("١٥٨١", 1), "1581"),
         (("", 0, FAILED), "1581"),
         (("\n\n1581", 1), "1581"),
         (("1500\n1581", 0), "1581"),  # the first line counts
@@ -147,6 +159,8 @@ def test_multilingual_niah_compares_compatible_characters() -> None:
         (("Валем", 0), "Валеми"),
         (("。。。", 0, FAILED), "安北川"),
         (("安北川。", 1), "安北川"),
+        (("дом - река - лампа", 1), "дом-река-лампа"),  # spaces around hyphens do not matter
+        (("дом-река", 0), "дом-река-лампа"),
     ],
 )
 def test_multilingual_qa(case: Case, answer: str) -> None:
@@ -223,6 +237,8 @@ def test_long_generation_lists(case: Case) -> None:
         ("- **anvil**: 12\n- kite = 7", 1 / 2),
         ("anvil: 12\nkite: 8\nlamp: 30\nwell: 5", 1 / 2),
         ("anvil: 12, kite: 7", 1 / 4),  # one in a line
+        ("1. anvil: 12\n2. kite: 7\n3) lamp: 30\n4. **well**: 4", 1),  # numbers are passed over
+        ("Entry 12: anvil 12", 0, FAILED),  # lines of the register are no totals
         ("anvil: 120", 0),
         ("Anvil: 12", 1 / 4),
         ("anvil: 12\nanvil: 12\nanvil: 12", 1 / 4),

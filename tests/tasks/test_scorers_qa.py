@@ -82,10 +82,32 @@ OPTIONS = ["red wine", "a blue car", "old bread", "the sea"]
         ("Ｂ", 0, FAILED),  # a full-width letter
         ("B B", 1),  # a repeated letter is one choice
         ("B.\nC.", 1),
+        ("B is right.", 1),
+        ("A is the correct answer", 0),
     ],
 )
 def test_qa_quality(case: Case) -> None:
     check(QaQuality().score(case[0], ("B",), {"options": OPTIONS}), case)
+
+
+WORDS = ["Dad", "Vitamins A, B and C", "He said: plan C.", "Mom"]
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("B. Vitamins A, B and C", 1),  # letters in the text of the option chosen choose nothing
+        ("(B) vitamins A, B", 1),  # cut at the token limit
+        ("Vitamins A, B and C", 1),
+        ("A. Vitamins A, B and C", 0),  # the letter is of another option than the text
+        ("Dad", 0),  # a word, not D, A, D
+        ("He said: plan C.", 0),
+        ("A, B, C", 0),
+        ("BAD", 0),
+    ],
+)
+def test_letters_in_the_text_of_options(case: Case) -> None:
+    check(QaQuality().score(case[0], ("B",), {"options": WORDS}), case)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +130,12 @@ def test_qa_quality(case: Case) -> None:
         ("red wine, the sea", 0, FAILED),  # two options told
         ("the sea", 0),
         ("I do not know", 0, FAILED),
+        ("A\nD", 1),  # one in a line
+        ("A. red wine\nD. the sea", 1),
+        ("- A\n- D\n- C", 1),  # as many as are asked for
+        ("A\nC", 0),
+        ("A\nbecause D.", 0),  # further lines must begin with their letter
+        ("A and D are right.", 1),
     ],
 )
 def test_qa_toefl_with_two_right_options(case: Case) -> None:

@@ -6,19 +6,21 @@ import re
 import string
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 _LABEL = re.compile(r"^\s*(?:final\s+)?answers?\s*(?:is|are)?\s*[:：]\s*", re.IGNORECASE)
 
 
+def _lines(text: str) -> Iterator[str]:
+    for line in text.splitlines():
+        found = _LABEL.sub("", line).strip().strip("*").strip()
+        if found:
+            yield found
+
+
 def first_line(text: str) -> str:
     """First line that is not blank, without an "Answer:" in front of it and markdown stars around it."""
-    for line in text.splitlines():
-        if line.strip():
-            found = _LABEL.sub("", line).strip().strip("*").strip()
-            if found:
-                return found
-    return ""
+    return next(_lines(text), "")
 
 
 def normalise(text: str) -> str:
@@ -52,24 +54,53 @@ def holds_words(text: str, phrase: str) -> bool:
     return bool(wanted) and f" {wanted} " in f" {normalise(text)} "
 
 
-def letters(text: str, options: Sequence[str]) -> frozenset[str]:
+def letters(text: str, options: Sequence[str], asked: int = 1) -> frozenset[str]:
     """Letters of the options that an answer chooses; empty if none can be found.
 
     Published format: the first line that is not blank lists option letters, e.g. ``B`` or ``A, D``. Relaxed, in this
-    order: capital letters that stand alone (``The answer is (B).``), small ones in brackets or before one (``b)``), the
-    text of exactly one option. A line that names several letters chooses all of them.
+    order: a letter before the text of its option (``B. A blue car``), the text alone, capital letters that stand alone
+    (``The answer is (B).``), small ones before a bracket (``b)``), the text of exactly one option somewhere. A line
+    that names several letters chooses all of them. Lines of the first two forms go on while fewer than ``asked``
+    letters are found.
     """
-    line = first_line(text)
+    found: frozenset[str] = frozenset()
+    for i, line in enumerate(_lines(text)):
+        chosen = _listed(line, options) or (frozenset() if i else _told(line, options))
+        if not chosen or len(found) >= asked:
+            break
+        found |= chosen
+    return found
+
+
+def _listed(line: str, options: Sequence[str]) -> frozenset[str]:
+    """Letters of a line that holds nothing else, or one letter before the text of its option, which may be cut."""
     last = chr(ord("A") + len(options) - 1)
     compact = re.fullmatch(rf"\W*([A-{last}](?:[\s,;&/]*(?:and\s+)?[A-{last}])*)\W*", line, re.IGNORECASE)
     if compact:
-        return frozenset(c for c in re.sub(r"\band\b", "", compact[1], flags=re.IGNORECASE).upper() if c.isalpha())
-    # "A" may be the article: it counts only if what follows is not a word of the sentence.
-    alone = re.findall(rf"(?<![\w'])([A-{last}])(?=[\s]*(?:[.,;:)\]*]|$|and\b|or\b))", line)
+        bare = re.sub(r"\band\b", "", compact[1], flags=re.IGNORECASE)
+        # Without anything between them small letters are a word, such as "dad".
+        if bare.isupper() or not re.search("[a-z]{2}", bare, re.IGNORECASE):
+            return frozenset(c for c in bare.upper() if c.isalpha())
+    labelled = re.match(rf"\W*([A-{last}])\W+(.+)", line)
+    said = normalise(labelled[2]) if labelled else ""
+    if labelled and said and normalise(options[ord(labelled[1]) - ord("A")]).startswith(said):
+        return frozenset(labelled[1])
+    return frozenset()
+
+
+def _told(line: str, options: Sequence[str]) -> frozenset[str]:
+    """Options that a sentence chooses."""
+    last = chr(ord("A") + len(options) - 1)
+    places = {chr(ord("A") + i): option for i, option in enumerate(options)}
+    same = [letter for letter, option in places.items() if option.rstrip(".").lower() == line.rstrip(".").lower()]
+    if len(same) == 1:
+        return frozenset(same)
+    # "A" may be the article: it counts only if what follows is not a noun.
+    alone = re.findall(rf"(?<![\w'])([A-{last}])(?=\s*(?:[.,;:)\]*]|$|(?:and|or|is|are)\b))", line)
     if alone:
         return frozenset(alone)
     bracketed = re.findall(rf"(?<!\w)\(?([a-{last.lower()}])\)", line)
     if bracketed:
         return frozenset(letter.upper() for letter in bracketed)
-    said = [chr(ord("A") + i) for i, option in enumerate(options) if holds_words(line, option)]
+    said = [letter for letter, option in places.items() if holds_words(line, option)]
     return frozenset(said) if len(said) == 1 else frozenset()

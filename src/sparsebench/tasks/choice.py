@@ -61,7 +61,7 @@ class ChoiceTask(Task):
 
     def score(self, prediction: str, answers: Sequence[str], meta: Mapping[str, Any]) -> Score:
         """1 if exactly the right letters are chosen; parsing fails if no choice can be found."""
-        chosen = letters(prediction, meta["options"])
+        chosen = letters(prediction, meta["options"], len(answers))
         return Score(float(chosen == frozenset(answers)), parse_failed=not chosen)
 
     def chance_of(self, answers: Sequence[str], meta: Mapping[str, Any]) -> float:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from itertools import cycle
+from itertools import cycle, pairwise
 from random import Random
 from typing import Literal
+
+_DASH = re.compile(r"[^\S\n]*[-\u2010-\u2015\u2212][^\S\n]*")
 
 LanguageName = Literal["all", "ru", "el", "ar", "hi", "zh", "ja", "ko"]
 
@@ -48,8 +51,14 @@ def language_of(name: LanguageName, index: int) -> Language:
 
 
 def same(text: str) -> str:
-    """Text in the form in which answers are compared: Unicode NFKC, lower case."""
-    return unicodedata.normalize("NFKC", text).casefold()
+    """Text in the form in which answers are compared.
+
+    Unicode NFKC, lower case, digits of any script as 0-9, any hyphen or dash as "-" without spaces around it, no
+    invisible marks (of direction, of joining).
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    seen = (c for c in folded if unicodedata.category(c) != "Cf")
+    return _DASH.sub("-", "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in seen))
 
 
 class Terms:
@@ -62,10 +71,11 @@ class Terms:
         self._parts: set[tuple[str, ...]] = set()
 
     def joined(self, n: int) -> str:
-        """``n`` different nouns joined by hyphens."""
+        """``n`` different nouns joined by hyphens; of two nouns given before none stand together in it."""
         while True:
-            term = "-".join(self._draw.sample(self._language.nouns, n))
-            if term not in self._seen:
+            nouns = self._draw.sample(self._language.nouns, n)
+            term = "-".join(nouns)
+            if term not in self._seen and not any("-".join(pair) in self._seen for pair in pairwise(nouns)):
                 self._seen.add(term)
                 return term
 

@@ -16,7 +16,7 @@ from sparsebench.tasks.window import Window
 from sparsebench.tasks.words import words
 
 _ITEM = re.compile(r"[a-z]+-[a-z]+")
-_TOTAL = re.compile(r"^\W*([a-z]+)\W*[:=]\s*\**(\d{1,9})\b", re.MULTILINE | re.IGNORECASE)
+_TOTAL = re.compile(r"^[\W\d]*([a-z]+)\W*[:=]\s*\**(\d{1,9})\b", re.MULTILINE | re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,8 @@ class StoryMultihop(Task):
         Relaxed: the line may repeat the item asked about; it may not be longer than 25 words, which would be a list.
         """
         said = normalise(first_line(prediction))
-        line = said.replace(normalise(meta["asked"]), " ")
+        # The dots keep the words around it apart, which may be those of the answer.
+        line = f" {said} ".replace(f" {normalise(meta['asked'])} ", " … ")
         right = holds_words(line, answers[0]) and len(line.split()) <= _MOST_WORDS
         return Score(float(right), parse_failed=not said)
 
