@@ -190,7 +190,18 @@ def test_nothing_kept_is_said() -> None:
     )
     said = [plain(s) for s in kept.sentences(Numbered.of(tables_of(hopeless)))]
     assert len(said) == 1
-    assert "nothing run keeps 95% of dense; snapkv at 0.95 comes nearest" in said[0]
+    assert "nothing run keeps 95 % of dense; snapkv at 0.95 comes nearest" in said[0]
+    assert "more samples" not in said[0]  # it keeps 0.4
+
+
+def test_nothing_kept_is_uncertain_where_the_interval_reaches_the_share() -> None:
+    few = pl.DataFrame(pl.from_arrow(scores_table(12, combine=False))).filter(
+        pl.col("decode").is_in(["dense", "snapkv"]) & pl.col("decode_sparsity").is_in([0.0, 0.8])
+    )
+    (text,) = [plain(s) for s in kept.sentences(Numbered.of(tables_of(few.filter(pl.col("prefill") == "dense"))))]
+    # Truth: snapkv keeps 0.85 at 0.8, of which 24 answers cannot say that it is below 0.95.
+    assert "nothing run keeps 95 % of dense; snapkv at 0.8 comes nearest" in text
+    assert text.endswith("; its interval reaches above, so more samples may say otherwise.")
 
 
 def only(**lines: list[dict]) -> Numbered:
@@ -203,6 +214,7 @@ def duel(winner: str, difference: float) -> dict:
         "iso_cost", kind="sizes", length_tok=4096, phase="decode", model_a="large", method_a="quest", sparsity_a=0.9,
         model_b="small", method_b="dense", cost_unit="bytes per token", difference=difference,
         difference_low=difference - 0.05, difference_high=difference + 0.05, winner=winner,
+        p_holm=0.003 / (difference or 1) ** 2,
     )  # fmt: skip
 
 
@@ -212,6 +224,9 @@ def test_duels_are_counted_as_they_ended() -> None:
     assert "beats the smaller dense one in 2 of 4 duels, loses in 1, and 1 stays undecided" in text
     assert "most clearly large with quest at 0.9 against dense small at 4,096 tokens, +0.30 [0.25, 0.35]" in text
     assert "worst defeat is large with quest at 0.9 against dense small at 4,096 tokens, -0.20 [-0.25, -0.15]" in text
+    assert text.endswith("; of the 3 decided by their intervals, 1 stays so after Holm's correction.")
+    unpaired = [line | {"p_holm": None} for line in lines]
+    assert "Holm" not in plain(next(duels.sentences(only(iso_cost=unpaired))))
     assert list(duels.sentences(only(iso_cost=[duel("a", 0.3) | {"kind": "methods"}]))) == []
 
 
@@ -238,8 +253,8 @@ def test_share_that_counts_as_kept_is_the_configured_one() -> None:
     rows = Numbered.of(tables_of(scores, {"analysis": {"share": 0.8}}))
     texts = [plain(s) for s in kept.sentences(rows)]
     # Truth: quest keeps 0.9 at 0.95; vertical_slash 0.9 at 0.9 and 0.8 at 0.95.
-    assert any("quest at 0.95 keeps" in t and "at which any method keeps 80%" in t for t in texts)
-    assert any("up to which at least 80% of dense" in plain(s) for g in findings_of(rows) for s in g.sentences)
+    assert any("quest at 0.95 keeps" in t and "at which any method keeps 80 %" in t for t in texts)
+    assert any("up to which at least 80 % of dense" in plain(s) for g in findings_of(rows) for s in g.sentences)
 
 
 @pytest.mark.parametrize(
@@ -274,8 +289,10 @@ def effect(difference: float, p: float | None) -> dict:
 def test_effects_beyond_chance_are_counted() -> None:
     lines = [effect(-0.4, 0.001), effect(-0.2, 0.04), effect(-0.3, 0.06), effect(0.1, 0.01), effect(-0.9, None)]
     text = plain(next(effects.sentences(only(effects=lines))))
-    assert text.startswith("Of 4 configurations of m on tasks with signal, 2 score below dense and 1 above")
+    assert text.startswith("Of 4 comparisons of m with dense")
+    assert "2 end below dense and 1 above it" in text and "the others cannot be told" in text
     assert "quest at 0.9 in decode on t at 1,024 tokens: -0.40" in text
+    assert "cannot be told" not in plain(next(effects.sentences(only(effects=lines[:2]))))
 
 
 def test_too_few_samples_for_any_difference_are_told() -> None:

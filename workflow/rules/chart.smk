@@ -25,8 +25,10 @@ rule draw_chart:
         mem_mb=2000,
     params:
         caption=lambda w: chart_constant(w.chart, "CAPTION"),
-        source=lambda w: source_digest(chart_file(w.chart)),
-        pages=bytes_digest(PACKAGE / "charts" / "page.html", *MEASURED),
+        source=lambda w: source_digest(
+            chart_file(w.chart), PACKAGE / "charts" / "render.py"
+        ),
+        pages=bytes_digest(*sorted(PACKAGE.glob("charts/page.*")), *MEASURED),
     shell:
         "sparsebench chart {wildcards.chart} --tables results/tables"
         ' --measured "$SPARSEBENCH_SOURCE"/resources/measurements/*.csv --output {output.html} 2>&1 | tee {log}'

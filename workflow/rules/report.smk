@@ -26,7 +26,11 @@ rule overview:
             PACKAGE / "report" / "overview.py",
             *(chart_file(chart) for chart in CHARTS),
         ),
-        pages=bytes_digest(*sorted(PACKAGE.glob("report/overview.*[!y]")), *MEASURED),
+        pages=bytes_digest(
+            PACKAGE / "charts" / "page.js",
+            *sorted(PACKAGE.glob("report/overview.*[!y]")),
+            *MEASURED,
+        ),
     shell:
         "sparsebench overview --tables results/tables --config {params.config:q}"
         ' --measured "$SPARSEBENCH_SOURCE"/resources/measurements/*.csv --output {output} 2>&1 | tee {log}'

@@ -10,30 +10,11 @@ import base64
 import gzip
 import json
 from functools import cache
+from importlib.resources import files
 from typing import Any
 
 import altair
 from markupsafe import Markup
-
-# Unpacks every packed script element in order: code is run, specs are drawn, the rest is put into its place.
-UNPACK = """
-async function unpacked(element) {
-  const bytes = Uint8Array.from(atob(element.textContent), (c) => c.charCodeAt(0));
-  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
-}
-async function unpackPage() {
-  const actions = { export: true, source: false, compiled: false, editor: false };
-  for (const element of document.querySelectorAll('script[type="application/gzip"]')) {
-    const { kind, place } = element.dataset;
-    const text = await unpacked(element);
-    const target = place && document.getElementById(place);
-    if (kind === "code") (0, eval)(text);
-    else if (kind === "chart") await vegaEmbed(target, JSON.parse(text), { renderer: "svg", actions });
-    else target.innerHTML = text;
-  }
-  document.body.dataset.ready = "yes";
-}
-"""
 
 
 def packed(kind: str, content: str, place: str = "") -> Markup:
@@ -54,11 +35,12 @@ def packed_chart(spec: dict[str, Any], place: str) -> Markup:
 
 @cache
 def library() -> Markup:
-    """Vega, Vega-Lite and Vega-Embed, of the Vega-Lite version that charts are written in, and the unpacking code."""
+    """Vega, Vega-Lite and Vega-Embed, of the version that charts are written in, and the code of pages with charts."""
     import vl_convert
 
     bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=vegalite_version())
-    return Markup("<script>{}</script>\n{}").format(Markup(UNPACK), packed("code", bundle))
+    script = files(__package__).joinpath("page.js").read_text(encoding="utf-8")
+    return Markup("<script>\n{}</script>\n{}").format(Markup(script), packed("code", bundle))
 
 
 def vegalite_version() -> str:

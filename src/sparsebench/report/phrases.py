@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from sparsebench.report.rows import Row
 from sparsebench.stats.configuration import DENSE
+from sparsebench.stats.effects import ALPHA
 
 PHASES = {"prefill": "Sparse prefill", "decode": "Sparse decode", "both": "Sparse prefill and decode"}
 
@@ -15,6 +16,11 @@ PHASES = {"prefill": "Sparse prefill", "decode": "Sparse decode", "both": "Spars
 def share(value: float | None) -> str:
     """0.971 as ``97.1 %``."""
     return "unknown" if value is None else f"{100 * value:.1f} %"
+
+
+def threshold(value: float) -> str:
+    """0.95 as ``95 %``."""
+    return f"{100 * value:g} %"
 
 
 def bounds(low: float | None, high: float | None, scale: float = 1.0, digits: int = 2) -> str:
@@ -45,6 +51,20 @@ def task_kept(row: Row) -> Markup:
 def difference(row: Row) -> Markup:
     """A paired difference with its interval."""
     return linked(f"{row['difference']:+.2f} {bounds(row['difference_low'], row['difference_high'])}", row)
+
+
+def standing(duels: Sequence[Row]) -> Markup:
+    """How many of the duels that their intervals decide stay so when all duels of that kind are taken together.
+
+    Nothing where no decided duel was tested: models of different tokenizers answered different prompts.
+    """
+    decided = [r for r in duels if r["winner"] != "undecided" and r["p_holm"] is not None]
+    if not decided:
+        return Markup("")
+    clear = sum(r["p_holm"] < ALPHA for r in decided)
+    return Markup("; of the {} decided by their intervals, {} so after Holm's correction").format(
+        f"{len(decided):,}", plural(clear, "stays", "stay")
+    )
 
 
 def name(row: Row, sparsity: bool = False) -> Markup:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
-from sparsebench.report.phrases import PHASES, difference, plural
+from sparsebench.report.phrases import PHASES, difference, plural, standing
 from sparsebench.report.rows import Numbered, Row
 from sparsebench.stats.configuration import DENSE
 
@@ -35,7 +35,7 @@ def sentences(rows: Numbered) -> Iterator[Markup]:
             text += Markup("; most clearly {}").format(_duel(max(won, key=lambda r: r["difference_low"])))
         if lost:
             text += Markup("; its worst defeat is {}").format(_duel(min(lost, key=lambda r: r["difference_high"])))
-        yield text + "."
+        yield text + standing(duels) + "."
 
 
 def _duel(row: Row) -> Markup:

@@ -22,12 +22,17 @@ def sentences(rows: Numbered) -> Iterator[Markup]:
         clear = [r for r in family if r["p_holm"] < ALPHA]
         lower = [r for r in clear if r["difference"] < 0]
         text = Markup(
-            "Of {} of <b>{}</b> on tasks with signal, {} score below dense and {} above it beyond chance (paired "
-            "permutation test, p below {} after Holm's correction); the others cannot be told from dense with these "
-            "samples"
+            "Of {} of <b>{}</b> with dense (a configuration on one task and length, where it has signal), {} "
+            "below dense and {} above it beyond chance (paired permutation test, p below {} after Holm's correction)"
         ).format(
-            plural(len(family), "configuration"), model, f"{len(lower):,}", f"{len(clear) - len(lower):,}", f"{ALPHA:g}"
+            plural(len(family), "comparison"),
+            model,
+            plural(len(lower), "ends", "end"),
+            f"{len(clear) - len(lower):,}",
+            f"{ALPHA:g}",
         )
+        if len(clear) < len(family):
+            text += "; the others cannot be told from dense with these samples"
         if lower:
             worst = min(lower, key=lambda r: (r["difference"], r["task"], r["method"]))
             text += Markup(". The largest loss is {} in {} on <b>{}</b> at {} tokens: {}").format(

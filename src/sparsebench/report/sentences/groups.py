@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from sparsebench.report.phrases import PHASES, accuracy, kept, linked, listed, name, plural, share
+from sparsebench.report.phrases import PHASES, accuracy, kept, linked, listed, name, plural, share, threshold
 from sparsebench.report.rows import Numbered, Row
 from sparsebench.stats.configuration import DENSE
 from sparsebench.stats.intervals import bounded_difference_interval
@@ -80,13 +80,13 @@ def _tolerance(rows: list[Row], dense: Row | None, least: float) -> Iterator[Mar
             held = _held([r for r in rows if r["method"] == method], key, least)
             level = linked(f"{held['sparsity']:g}", held) if held is not None else Markup("none")
             parts.append(Markup("<b>{}</b> {}").format(method, level))
-        text = f"Highest sparsity up to which at least {least:.0%} of dense is kept, {by}: "
+        text = f"Highest sparsity up to which at least {threshold(least)} of dense is kept, {by}: "
         yield Markup("{}{}.").format(text, listed(parts))
     if dense is not None and (most := _most_that_can_be_shown(dense)) < least:
         yield Markup(
             "With n = {} a method that loses nothing at all is shown to keep {} of dense, no more: it takes more "
             "samples to show that any keeps {}."
-        ).format(linked(f"{dense['n']:,}", dense), share(most), f"{least:.0%}")
+        ).format(linked(f"{dense['n']:,}", dense), share(most), threshold(least))
 
 
 def _most_that_can_be_shown(dense: Row) -> float:
@@ -110,7 +110,7 @@ def _controls(rows: list[Row], methods: list[Row]) -> Iterator[Markup]:
     known = {r["method"]: r for r in rows if r["control"] and r["sparsity"] == top and r["kept"] is not None}
     said = [Markup("{} {}").format(words, kept(known[c])) for c, words in _CONTROLS.items() if c in known]
     if said:
-        yield Markup("At the same sparsity, {}.").format(listed(said))
+        yield Markup("At sparsity {:g}, {}.").format(top, listed(said))
     by_place = {(r["method"], r["sparsity"]): r for r in rows}
     above = [
         r

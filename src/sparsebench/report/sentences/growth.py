@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
-from sparsebench.report.phrases import PHASES, bounds, linked, listed
+from sparsebench.report.phrases import PHASES, bounds, linked, listed, threshold
 from sparsebench.report.rows import Numbered, Row
 
 TITLE = (
@@ -26,7 +26,7 @@ def sentences(rows: Numbered) -> Iterator[Markup]:
         lengths = sorted({r["length_tok"] for r in group})
         parts = [_growth(methods[m]) for m in sorted(methods)]
         yield Markup("{} of <b>{}</b>, {} to {} tokens, to keep {} of dense: {}.").format(
-            PHASES[phase], model, f"{lengths[0]:,}", f"{lengths[-1]:,}", f"{group[0]['share']:.0%}", listed(parts)
+            PHASES[phase], model, f"{lengths[0]:,}", f"{lengths[-1]:,}", threshold(group[0]["share"]), listed(parts)
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from sparsebench.report.phrases import PHASES, kept, name, plural, task_kept
+from sparsebench.report.phrases import PHASES, kept, name, plural, task_kept, threshold
 from sparsebench.report.rows import Numbered, Row
 from sparsebench.stats.configuration import DENSE
 
@@ -35,13 +35,15 @@ def _sentence(model: str, phase: str, methods: list[Row], accuracy: ByConfigurat
     held = [r for r in methods if r["kept"] >= share]
     if not held:
         best = max(methods, key=lambda r: (r["kept"], -r["sparsity"]))
-        return where + Markup("nothing run keeps {} of dense; {} comes nearest with {} over {}.").format(
-            f"{share:.0%}", name(best, sparsity=True), kept(best), _over(best, _tasks(best, accuracy))
+        text = where + Markup("nothing run keeps {} of dense; {} comes nearest with {} over {}").format(
+            threshold(share), name(best, sparsity=True), kept(best), _over(best, _tasks(best, accuracy))
         )
+        open_ = best["kept_high"] is not None and best["kept_high"] >= share
+        return text + ("; its interval reaches above, so more samples may say otherwise." if open_ else ".")
     best = max(held, key=lambda r: (r["sparsity"], r["kept"]))
     tasks = _tasks(best, accuracy)
     text = where + Markup("{} keeps {} of dense over {}, the highest sparsity at which any method keeps {}").format(
-        name(best, sparsity=True), kept(best), _over(best, tasks), f"{share:.0%}"
+        name(best, sparsity=True), kept(best), _over(best, tasks), threshold(share)
     )
     if len(tasks) > 1:
         good = sum(r["kept"] >= share for r in tasks)

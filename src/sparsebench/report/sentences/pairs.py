@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
-from sparsebench.report.phrases import PHASES, linked, listed, plural
+from sparsebench.report.phrases import PHASES, linked, listed, plural, standing
 from sparsebench.report.rows import Numbered, Row
 
 TITLE = "Which method, at equal cost of attention"
@@ -23,8 +23,9 @@ def sentences(rows: Numbered) -> Iterator[Markup]:
         phase = list(PHASES)[place]
         parts = [_pair(first, second, duels) for (first, second), duels in sorted(pairs.items())]
         unit = next(iter(pairs.values()))[0]["cost_unit"]
-        yield Markup("{} of <b>{}</b> at equal cost ({}): {}.").format(
-            PHASES[phase], model, unit, Markup("; ").join(parts)
+        met = standing([duel for lines in pairs.values() for duel in lines])
+        yield Markup("{} of <b>{}</b> at equal cost ({}): {}{}.").format(
+            PHASES[phase], model, unit, Markup("; ").join(parts), met
         )
 
 
