@@ -81,22 +81,29 @@ def test_grid_and_schema_print(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert '"properties"' in capsys.readouterr().out
 
 
-def test_a_sample_is_shown_with_the_tokenizer_of_the_first_fetched_model(
+def test_a_sample_is_shown_with_the_tokenizer_of_the_first_model_that_is_there(
     tiny_llama_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     config = tmp_path / "c.yaml"
-    config.write_text(
-        f"lengths: [1024]\nmodels: {{m: {{hub: o/m}}, tiny: {{path: {tiny_llama_dir}}}}}\ntasks: {{ruler_vt: }}\n"
-    )
     call = ["show-sample", "--task", "ruler_vt", "--length", "1024", "--config", str(config)]
-    assert main(call) == 1
-    assert "results/models/m/model.json` first" in capsys.readouterr().err
+
+    def shown(models: str, *more: str) -> str:
+        config.write_text(f"lengths: [1024]\nmodels: {models}\ntasks: {{ruler_vt: }}\n")
+        code = main([*call, *more])
+        told = capsys.readouterr()
+        assert code == (1 if told.err else 0)
+        assert told.err or re.search(r"^perfect .* scores 1$", told.out, re.MULTILINE)
+        return told.err or told.out
+
+    assert "results/models/m/model.json` first" in shown("{m: {hub: o/m}}")
+    assert "unknown task 'ruler_v'; did you mean 'ruler_vt'" in shown("{m: {hub: o/m}}", "--task", "ruler_v")
+    assert "nowhere/model.json: no such file" in shown("{m: {hub: o/m}}", "--model", "nowhere")
+    local = shown(f"{{m: {{hub: o/m}}, tiny: {{path: {tiny_llama_dir}}}}}")
     source = json.dumps({"path": str(tiny_llama_dir)})
-    assert main(["fetch-model", "tiny", "--source", source, "--folder", "results/models/tiny"]) == 0
-    assert main(call) == 0
-    shown = capsys.readouterr().out
-    assert "Which variables hold the value" in shown and re.search(r"^perfect .* scores 1$", shown, re.MULTILINE)
+    assert main(["fetch-model", "m", "--source", source, "--folder", "results/models/m"]) == 0
+    capsys.readouterr()
+    assert shown("{m: {hub: o/m}}") == local == shown("{m: {hub: o/m}}", "--model", str(tiny_llama_dir))
 
 
 def test_starting_up_imports_no_torch() -> None:

@@ -163,6 +163,14 @@ def test_too_short_a_length_names_the_minimum(tokenizer_dir: Path) -> None:
         synthesise(spec("ruler_cwe", {}, 1), "tiny", tokenizer_dir, 0)
 
 
+def test_questions_that_do_not_fit_the_shortest_length_are_told_by_the_key_to_set(tokenizer_dir: Path) -> None:
+    params: dict[str, object] = {"corpus": "shipped", "shortest_tok": 300}
+    with pytest.raises(UserError, match=r"shortest_tok \(300\) .* needs about \d+ tokens; set a longer shortest_tok"):
+        synthesise(spec("qa_toefl", params, 1), "tiny", tokenizer_dir, 4096)
+    with pytest.raises(UserError, match=r"length 200 is below shortest_tok \(300\)"):
+        synthesise(spec("qa_toefl", params, 1), "tiny", tokenizer_dir, 200)
+
+
 def test_a_folder_without_tokenizer_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no tokenizer"):
         synthesise(spec("ruler_niah", {}, 1), "tiny", tmp_path, 1024)

@@ -49,7 +49,7 @@ def make_sample(
     except Misfit as misfit:
         if tries == 1:
             if window.length_tok < task.minimum_tok:
-                raise too_short(spec.task, window, task.minimum_tok) from None
+                raise too_short(spec.task, window, task.minimum_tok, spare=0) from None
             raise
         return make_sample(task, spec, index, tokenizer, window.after(misfit), tries - 1)
     return sample, encoded, draw

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsebench.corpora.fetch import fetch_corpus, read_sources
+from sparsebench.corpora.fetch import check_overrides, fetch_corpus, read_sources
 from sparsebench.corpora.formats import read_corpus, shipped
 from sparsebench.errors import UserError
 
@@ -122,6 +122,21 @@ def test_a_corpus_that_is_not_pinned_is_held_to_its_first_fetch(
     assert not output.exists() and record.exists()
 
 
+def test_a_page_in_place_of_the_file_is_neither_kept_nor_recorded(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As networks answer that want a login first: the true file must still be accepted later."""
+    true = CONTENT
+    monkeypatch.setitem(globals(), "CONTENT", b"<html>Please log in.</html>")
+    output = tmp_path / "out" / "mine.json"
+    with pytest.raises(UserError, match=r"corpus mine: .*/file .* not in the published format of squad"):
+        fetch_corpus("mine", output, sources(tmp_path, address(server)))
+    assert list(output.parent.iterdir()) == []
+    monkeypatch.setitem(globals(), "CONTENT", true)
+    fetch_corpus("mine", output, sources(tmp_path, address(server)))
+    assert output.read_bytes() == true
+
+
 def test_an_unreachable_source_names_the_way_out(server: Server, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot fetch .*404.*corpora: \{mine: path\}|cannot fetch .*name a copy"):
         fetch_corpus("mine", tmp_path / "mine.json", sources(tmp_path, address(server, "/missing")))
@@ -169,6 +184,17 @@ def test_mistakes_in_the_sources_are_named(tmp_path: Path, text: str, message: s
     path.write_text(text)
     with pytest.raises(UserError, match=message):
         read_sources(path)
+
+
+def test_names_of_local_copies_are_checked() -> None:
+    check_overrides({"squad": "x", "toefl": "shipped"}, SOURCES)
+    with pytest.raises(UserError, match="corpora: unknown corpus 'qualty'; did you mean 'quality'"):
+        check_overrides({"squad": "x", "qualty": "y"}, SOURCES)
+
+
+def test_a_missing_local_copy_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"/nowhere/dev\.json: no such file"):
+        fetch_corpus("squad", tmp_path / "x", SOURCES, {"squad": "/nowhere/dev.json"})
 
 
 def test_an_unknown_corpus_suggests_the_nearest(tmp_path: Path) -> None:

@@ -138,9 +138,13 @@ def test_every_class_states_its_facts(name: str) -> None:
 
 @pytest.mark.parametrize("name", [n for n in task_classes() if not n.startswith("qa_") and n != "ruler_qa"])
 def test_a_length_below_the_minimum_is_refused_by_name(windows: Callable[[int], Window], name: str) -> None:
-    task, _ = task_of(name, {})
-    with pytest.raises(UserError, match=f"task {name}: .*needs about"):
+    """And the length that the message names does."""
+    task, spec = task_of(name, {})
+    with pytest.raises(UserError, match=f"task {name}: .*needs about") as error:
         synthesised(task, windows(96), 1)
+    (needed,) = re.findall(r"about (\d+) tokens", str(error.value))
+    for seed in range(4):
+        make_sample(task, spec.model_copy(update={"seed": seed}), 0, "tiny", windows(int(needed)))
 
 
 def occurrences(text: str, word: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +34,19 @@ def test_a_sample_is_shown_with_gold_answer_and_scores(tokenizer_dir: Path) -> N
 def test_showing_a_sample_of_a_missing_corpus_says_so(tokenizer_dir: Path) -> None:
     with pytest.raises(UserError, match=r"results/corpora/toefl\.json: no such file"):
         show_sample(TaskSpec(label="q", task="qa_toefl", samples=1, seed=0), tokenizer_dir, 4096)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"tasks": ["ruler_nia"]}, "unknown task 'ruler_nia'; did you mean 'ruler_niah'"),
+        ({"samples": 0}, "samples 0, .* allowed: at least 1"),
+        ({"lengths": [1024, -1]}, "lengths .*-1.* allowed: at least 1"),
+    ],
+)
+def test_wrong_figures_are_refused_at_once(tokenizer_dir: Path, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        next(synthesis_figures(tokenizer_dir, **given))
 
 
 def test_figures_of_synthesis(tokenizer_dir: Path) -> None:

@@ -1,3 +1,17 @@
+from sparsebench.corpora.fetch import check_overrides
+
+try:
+    check_overrides(GRID.config.corpora, SOURCE / "resources/sources.tsv")
+except UserError as mistakes:
+    raise WorkflowError(str(mistakes)) from None
+
+
+def local_copy(wildcards):
+    """The file that the config names instead of the network; none for the small corpus that ships."""
+    given = GRID.config.corpora.get(wildcards.corpus, "shipped")
+    return [] if given == "shipped" else given
+
+
 localrules:
     fetch_model,
     fetch_corpus,
@@ -36,6 +50,8 @@ rule fetch_model:
 
 
 rule fetch_corpus:
+    input:
+        local_copy,
     output:
         "results/corpora/{corpus}.json",
     log:

@@ -16,7 +16,9 @@ def add(commands: Commands) -> None:
     sub.add_argument("--copy", metavar="PATH", help="take this file instead, or `shipped` for the small one")
     output(sub, "the corpus, as published")
     sub = command(commands, "bench-synthesis", "measure fill, time and memory of making samples", _bench)
-    sub.add_argument("--model", type=Path, required=True, metavar="MODEL.JSON", help="its tokenizer counts")
+    sub.add_argument(
+        "--model", type=Path, required=True, metavar="PATH", help="as in show-sample; its tokenizer counts"
+    )
     sub.add_argument("--tasks", nargs="*", default=[], metavar="TASK", help="default: all")
     sub.add_argument("--lengths", nargs="+", type=int, default=[4096, 32768, 131072], metavar="TOKENS")
     sub.add_argument("--samples", type=int, default=100)
@@ -29,9 +31,8 @@ def _fetch(given: argparse.Namespace) -> None:
 
 
 def _bench(given: argparse.Namespace) -> None:
-    from sparsebench.models.info import read_info
+    from sparsebench.models.info import tokenizer_dir
     from sparsebench.tasks.bench import synthesis_figures
 
-    folder = Path(read_info(given.model.parent).folder)
-    for line in synthesis_figures(folder, given.lengths, given.samples, given.tasks):
+    for line in synthesis_figures(tokenizer_dir(given.model), given.lengths, given.samples, given.tasks):
         print(line, flush=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
 from sparsebench.commands.arguments import Commands, command
@@ -29,8 +29,8 @@ def add(commands: Commands) -> None:
     sub.add_argument(
         "--model",
         type=Path,
-        metavar="MODEL.JSON",
-        help="of a fetched model, whose tokenizer counts; default: the first of the config that is fetched",
+        metavar="PATH",
+        help="model.json of a fetched model or a local folder, whose tokenizer counts; default: the config's first",
     )
     _config(sub)
 
@@ -97,29 +97,33 @@ def _tasks(_: argparse.Namespace) -> None:
 
 def _show(given: argparse.Namespace) -> None:
     from sparsebench.config import read_config
-    from sparsebench.models.info import read_info
+    from sparsebench.models.info import tokenizer_dir
     from sparsebench.names import task_spec
     from sparsebench.spec import TaskSpec
     from sparsebench.tasks.listing import show_sample
+    from sparsebench.tasks.registry import load_task
 
     config = read_config(given.config)
     if given.task in config.tasks:
         spec = task_spec(config, given.task)
     else:
         spec = TaskSpec(label=given.task, task=given.task, samples=1, seed=config.seed)
-    model = given.model or _fetched(config.models)
-    print(show_sample(spec, Path(read_info(model.parent).folder), given.length))
+    load_task(spec)  # its mistakes are told first
+    model = given.model or _first_there({name: model.path for name, model in config.models.items()})
+    print(show_sample(spec, tokenizer_dir(model), given.length))
 
 
-def _fetched(models: Iterable[str]) -> Path:
-    """``model.json`` of the first model that is there."""
+def _first_there(models: Mapping[str, str | None]) -> Path:
+    """Of models, each with its local folder if it has one, the first that is there: ``model.json`` or the folder."""
     from sparsebench.errors import UserError
 
-    places = [Path("results/models") / name / "model.json" for name in models]
-    for place in places:
-        if place.is_file():
-            return place
+    places = {name: Path("results/models") / name / "model.json" for name in models}
+    for name, folder in models.items():
+        if places[name].is_file():
+            return places[name]
+        if folder is not None:
+            return Path(folder).expanduser()
     raise UserError(
         "no model of the config is fetched yet, and its tokenizer is needed to count: run "
-        f"`snakemake --cores 1 {places[0]}` first, or name another one by --model"
+        f"`snakemake --cores 1 {next(iter(places.values()))}` first, or name another one by --model"
     )

@@ -60,6 +60,14 @@ def read_sources(path: Path) -> dict[str, Source]:
     return found
 
 
+def check_overrides(overrides: Mapping[str, str], sources: Path) -> None:
+    """``UserError`` if ``corpora:`` of the config names a corpus that ``sources`` does not have."""
+    known = read_sources(sources)
+    for name in overrides:
+        if name not in known:
+            raise unknown("corpus", name, known, "the config: corpora")
+
+
 def fetch_corpus(name: str, output: Path, sources: Path, overrides: Mapping[str, str] | None = None) -> None:
     """Put corpus ``name`` at ``output``, from the network or from where ``overrides`` says.
 
@@ -87,30 +95,38 @@ def fetch_corpus(name: str, output: Path, sources: Path, overrides: Mapping[str,
     output.parent.mkdir(parents=True, exist_ok=True)
     given = (overrides or {}).get(name)
     if given is not None:
-        path = shipped(source.form) if given == "shipped" else Path(given)
+        path = shipped(source.form) if given == "shipped" else Path(given).expanduser()
         read_corpus(path, source.form)
         _place_copy(path, output)
         return
     partial = output.with_name(f".{output.name}.partial")
     _download(source, partial)
-    _verify(source, _digest(partial), partial, output.with_name(f"{output.name}.sha256"))
-    read_corpus(partial, source.form)
+    try:
+        _accept(source, partial, output.with_name(f"{output.name}.sha256"))
+    except UserError:
+        # Nothing of it is worth going on from.
+        partial.unlink()
+        raise
     partial.replace(output)
     log.info("corpus %s: %s, licence %s; please cite: %s", name, output, source.licence, source.citation)
 
 
-def _verify(source: Source, digest: str, partial: Path, record: Path) -> None:
+def _accept(source: Source, partial: Path, record: Path) -> None:
     """Hold a download to the digest of the sources, else to the one recorded at the first fetch, else record it."""
+    digest = _digest(partial)
     expected, whose = source.sha256, f"the sources of this version say {source.sha256}"
     if not expected and record.exists():
         expected = record.read_text(encoding="utf-8").strip()
         whose = f"the first fetch, recorded in {record}, had {expected}"
     if expected and digest != expected:
-        partial.unlink()
         raise UserError(
             f"corpus {source.name}: {source.url} has sha256 {digest}, but {whose}; the publisher's file has changed or "
             f"the download is damaged: try again, or name a copy of yours under `corpora: {{{source.name}: path}}`"
         )
+    try:
+        read_corpus(partial, source.form)
+    except UserError as error:
+        raise UserError(f"corpus {source.name}: {source.url} sent something else: {error}") from None
     if not expected:
         record.write_text(f"{digest}\n", encoding="utf-8")
         log.warning(

@@ -137,9 +137,17 @@ def read_info(folder: Path) -> ModelInfo:
     path = folder / FILE
     try:
         info = ModelInfo.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; fetching a model makes results/models/<model>/{FILE}") from None
     except (OSError, ValidationError) as error:
         raise UserError(f"{path}: not a fetched model ({error}); delete the folder and run again") from None
     weights = folder.resolve() / info.folder
     if not (weights / "config.json").is_file():
         raise UserError(f"{path}: the weights it names are gone from {weights}; delete {path} and run again")
     return info.model_copy(update={"folder": str(weights)})
+
+
+def tokenizer_dir(given: Path) -> Path:
+    """Folder of the tokenizer of a fetched model (its ``model.json`` or folder), or of a local model folder."""
+    folder = given.parent if given.name == FILE else given
+    return folder if (folder / "tokenizer.json").is_file() else Path(read_info(folder).folder)

@@ -14,7 +14,7 @@ from pathlib import Path
 from sparsebench.errors import UserError
 from sparsebench.spec import TaskSpec
 from sparsebench.synthesis import synthesise
-from sparsebench.tasks.registry import task_classes
+from sparsebench.tasks.registry import load_task, task_classes
 
 _MIB = 1024
 
@@ -33,6 +33,10 @@ class Figure:
     refused: str = ""
 
 
+def _spec(task: str, samples: int) -> TaskSpec:
+    return TaskSpec(label=task, task=task, samples=samples, seed=0)
+
+
 def measure(task: str, tokenizer_dir: Path, length_tok: int, samples: int) -> Figure:
     """Synthesise ``samples`` samples in a process of their own."""
     # Forking spares each measurement the import of the libraries; threads of a tokenizer do not survive it.
@@ -42,7 +46,7 @@ def measure(task: str, tokenizer_dir: Path, length_tok: int, samples: int) -> Fi
 
 def _measure(task: str, tokenizer_dir: Path, length_tok: int, samples: int) -> Figure:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    spec = TaskSpec(label=task, task=task, samples=samples, seed=0)
+    spec = _spec(task, samples)
     start = time.process_time()
     try:
         prompt_tok = synthesise(spec, "bench", tokenizer_dir, length_tok)["prompt_tok"].to_pylist()
@@ -63,6 +67,10 @@ def synthesis_figures(
 
     A task that cannot be made at a length at its default parameters, or whose corpus is not there, says why.
     """
+    if samples < 1 or min(lengths) < 1:
+        raise UserError(f"samples {samples}, lengths {list(lengths)}; allowed: at least 1")
+    for task in tasks:
+        load_task(_spec(task, samples))
     yield f"{'task':<20} {'length':>8} {'samples':>8} {'fill':>15} {'CPU s':>8} {'peak MiB':>9}"
     for task in tasks or task_classes():
         for length in lengths:

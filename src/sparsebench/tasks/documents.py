@@ -73,7 +73,11 @@ def choose_question(draw: Draw, window: Window, corpus: Corpus, shortest_tok: in
     fit = [i for i in order if sum(sizes[place] for place in corpus.questions[i].documents) <= limit]
     if not fit:
         least = min(sum(sizes[place] for place in question.documents) for question in corpus.questions)
-        raise too_short(task, window, int((least + _FRAME_TOK) / LEAST_FILL) + 1)
+        raise UserError(
+            f"task {task}: no question of the corpus has documents that fit a prompt of shortest_tok ({shortest_tok}) "
+            f"with this tokenizer: the shortest needs about {int((least + _FRAME_TOK) / LEAST_FILL) + 1} tokens; "
+            "set a longer shortest_tok"
+        )
     return corpus.questions[fit[draw.index % len(fit)]]
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from random import Random
 
 from sparsebench.tasks.draw import belongs
 from sparsebench.tasks.haystack import noise
 from sparsebench.tasks.names import people, places
 from sparsebench.tasks.prose import sentences, with_articles
-from sparsebench.tasks.window import Window
+from sparsebench.tasks.window import Window, too_short
 from sparsebench.tasks.words import words
 
 ARRIVE = (
@@ -49,6 +49,9 @@ _SELL = (
     "An innkeeper gave {n} coins for a {item} that {who} had carried since childhood.",
 )
 
+
+_LEAST_TOK = 600
+"""A shorter story leaves more than a twentieth unfilled: what is kept back for changes, and for a last sentence."""
 
 _DEALS = re.compile(r"\b(?:auctioned|bought|exchanged|inherited|rented|sold|swapped|traded)\b")
 """Prose between the facts must not tell of deals by others."""
@@ -129,8 +132,8 @@ class Story:
         return replace(chapter, item="", lines=(*chapter.lines[:-3], look, *chapter.lines[-2:]))
 
 
-def tell(window: Window, room: int, chapters: Iterator[Chapter]) -> tuple[list[Chapter], int]:
-    """Chapters that fit into ``room`` tokens, and the tokens that they leave."""
+def tell(task: str, window: Window, room: int, chapters: Iterator[Chapter], least: int) -> tuple[list[Chapter], int]:
+    """Chapters that fit into ``room`` tokens, at least ``least`` of them, and the tokens that they leave."""
     told: list[Chapter] = []
 
     def texts() -> Iterator[str]:
@@ -139,7 +142,12 @@ def tell(window: Window, room: int, chapters: Iterator[Chapter]) -> tuple[list[C
             yield chapter.text
 
     taken, counts = window.fill(room, texts())
-    return told[: len(taken)], room - sum(counts)
+    left = room - sum(counts)
+    if len(taken) < least:
+        missing = [*told[len(taken) :], *islice(chapters, least)][: least - len(taken)]
+        needed_tok = window.length_tok - left + sum(window.sizes([chapter.text for chapter in missing]))
+        raise too_short(task, window, max(needed_tok, _LEAST_TOK))
+    return told[: len(taken)], left
 
 
 def epilogue(window: Window, room: int, story: Story) -> str:

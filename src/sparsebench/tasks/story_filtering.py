@@ -13,7 +13,7 @@ from sparsebench.tasks.base import Positive, Sample, Score, Task
 from sparsebench.tasks.draw import Draw
 from sparsebench.tasks.recall import iou
 from sparsebench.tasks.story import Story, epilogue, spread, starts, tell
-from sparsebench.tasks.window import Window, too_short
+from sparsebench.tasks.window import Window
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,7 @@ class StoryFiltering(Task):
         prefix = self.answer_prefix.replace("{n}", str(self.empty)).replace("{who}", who)
         # Chapters change a little when their purchase is taken out, after they have been counted.
         room = window.room(head + tail, prefix, reserve=4 * self.empty)
-        chapters, left = tell(window, room, story.chapters())
-        if len(chapters) <= self.empty:
-            raise too_short(self.name, window, window.length_tok + 140 * (self.empty + 1 - len(chapters)))
+        chapters, left = tell(self.name, window, room, story.chapters(), self.empty + 1)
         chosen = sorted(spread(draw.depths(self.empty), len(chapters)))
         for i in chosen:
             changed = story.without_purchase(chapters[i])

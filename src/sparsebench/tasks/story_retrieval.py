@@ -11,7 +11,7 @@ from sparsebench.tasks.answers import holds_words
 from sparsebench.tasks.base import Positive, Sample, Score, Task
 from sparsebench.tasks.draw import Draw
 from sparsebench.tasks.story import Story, epilogue, spread, starts, tell
-from sparsebench.tasks.window import Window, too_short
+from sparsebench.tasks.window import Window
 
 _LINE = re.compile(r"^\W*(\d+)\s*[.):]\s*(.*\S)", re.MULTILINE)
 _MOST_WORDS = 12
@@ -70,9 +70,7 @@ class StoryRetrieval(Task):
         asked = [draw.choice(KINDS) for _ in range(self.questions)]
         head = f"Read the story of {who}; questions on it follow.\n\n"
         room = window.room(head + ask(who, [(kind, 999) for kind in asked]), self.answer_prefix)
-        chapters, left = tell(window, room, story.chapters())
-        if len(chapters) < self.questions:
-            raise too_short(self.name, window, window.length_tok + 140 * (self.questions - len(chapters)))
+        chapters, left = tell(self.name, window, room, story.chapters(), self.questions)
         chosen = spread(draw.depths(self.questions), len(chapters))
         answers = tuple(getattr(chapters[i], kind) for i, kind in zip(chosen, asked, strict=True))
         offsets = starts(chapters, len(head))

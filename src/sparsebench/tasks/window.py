@@ -245,9 +245,12 @@ class Window:
         return Encoded(prompt, ids, places)
 
 
-def too_short(task: str, window: Window, needed_tok: int) -> UserError:
-    """Error for a length at which the task cannot exist; ``needed_tok`` is the least that would do."""
+def too_short(task: str, window: Window, needed_tok: int, spare: float = 0.1) -> UserError:
+    """Error for a length at which the task cannot exist; ``needed_tok`` is the least that would do for one sample.
+
+    A share of ``spare`` more is named, because words of other samples have more tokens.
+    """
     return UserError(
-        f"task {task}: needs about {needed_tok} tokens with these parameters and this tokenizer, "
+        f"task {task}: needs about {int((1 + spare) * needed_tok)} tokens with these parameters and this tokenizer, "
         f"got length {window.length_tok}; set a longer length or smaller parameters in the config"
     )
