@@ -38,6 +38,7 @@ def test_parameters_are_read() -> None:
     [
         ("ruler_nia", {}, r"tasks: mine: unknown task 'ruler_nia'; did you mean 'ruler_niah'\?"),
         ("ruler_niah", {"key": 2}, r"mine: params: unknown parameter of task ruler_niah 'key'; did you mean 'keys'\?"),
+        ("qa_toefl", {"form": "squad"}, r"'form' \(allowed: answer_prefix, corpus, shortest_tok\)"),
         ("ruler_niah", {"keys": 0}, r"params: keys: .*greater than or equal to 1, got 0"),
         ("ruler_niah", {"haystack": "hay"}, r"haystack: Input should be 'noise', 'prose' or 'needles', got 'hay'"),
         ("ruler_niah", {"queries": 2}, r"queries is 2; allowed: at most keys \(1\)"),

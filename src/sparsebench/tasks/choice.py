@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import comb
 from random import Random
-from typing import Any, ClassVar
+from typing import Any
 
 from sparsebench.corpora.formats import Format
 from sparsebench.tasks.answers import letters
-from sparsebench.tasks.base import Sample, Score, Task
+from sparsebench.tasks.base import Positive, Sample, Score, Task
 from sparsebench.tasks.documents import choose_question, corpus_files, open_corpus, pack
 from sparsebench.tasks.draw import Draw
 from sparsebench.tasks.window import Window
@@ -19,38 +19,49 @@ from sparsebench.tasks.window import Window
 
 @dataclass(frozen=True)
 class ChoiceTask(Task):
-    """A multiple-choice task; subclasses name the corpus.
+    """A multiple-choice task; subclasses name the corpus and its format.
 
     The prompt says how many options are right, as the test itself does.
+
+    Parameters
+    ----------
+    corpus
+        File in the published format, or ``shipped`` for the small one of this package.
+    shortest_tok
+        Questions whose document does not fit into a prompt of this many tokens are left out at every length.
+    answer_prefix
+        First words of the answer, given to the model.
     """
 
-    form: ClassVar[Format]
+    corpus: str
+    shortest_tok: Positive
+    answer_prefix: str = "Answer:"
 
     @property
     @abstractmethod
-    def settings(self) -> tuple[str, int, str]:
-        """Corpus, shortest_tok, answer_prefix."""
+    def form(self) -> Format:
+        """Format of the corpus."""
 
     def files(self) -> tuple[str, ...]:
         """See :class:`Task`."""
-        return corpus_files(self.settings[0])
+        return corpus_files(self.corpus)
 
     def synthesise(self, draw: Draw, window: Window) -> Sample:
         """See :class:`Task`."""
-        path, shortest_tok, prefix = self.settings
-        corpus = open_corpus(path, self.form)
-        question = choose_question(draw, window, corpus, shortest_tok, self.name)
+        corpus = open_corpus(self.corpus, self.form)
+        question = choose_question(draw, window, corpus, self.shortest_tok, self.name)
         right = len(question.answers)
         options = "\n".join(f"{chr(ord('A') + i)}. {option}" for i, option in enumerate(question.options))
         asked = "Which option is right?" if right == 1 else f"Which {right} options are right?"
         form = "Answer with its letter only." if right == 1 else "Answer with their letters only, e.g. B, C."
         head = "Read the numbered documents below; a question on one of them follows.\n\n"
         tail = f"\n\nQuestion about document {{}}: {question.text}\n{options}\n{asked} {form}"
-        packed = pack(draw, window, corpus, question.documents, head + tail.replace("{}", "999", 1), prefix, self.name)
+        framed = head + tail.replace("{}", "999", 1)
+        packed = pack(draw, window, corpus, question.documents, framed, self.answer_prefix, self.name)
         perfect = " " + ", ".join(question.answers)
         return Sample(
             user=head + packed.context + tail.replace("{}", str(packed.numbers[0]), 1),
-            answer_prefix=prefix,
+            answer_prefix=self.answer_prefix,
             answers=question.answers,
             evidence=tuple(len(head) + offset for offset in packed.offsets),
             # Room for a short sentence ("The right answer is (B)."), not for reasoning.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
+from sparsebench.corpora.formats import Format
 from sparsebench.tasks.base import Positive
 from sparsebench.tasks.choice import ChoiceTask
 
@@ -19,14 +21,7 @@ class QaQuality(ChoiceTask):
     - Length: distractor documents grow in number; the questions stay the same.
     - Departures: the question says how many options are right, as the test itself does; the study's does not.
 
-    Parameters
-    ----------
-    corpus
-        File in QuALITY's published format, or ``shipped`` for the small one of this package.
-    shortest_tok
-        Questions whose document does not fit into a prompt of this many tokens are left out at every length.
-    answer_prefix
-        First words of the answer, given to the model.
+    Parameters are those of :class:`ChoiceTask`.
     """
 
     name = "qa_quality"
@@ -34,13 +29,7 @@ class QaQuality(ChoiceTask):
     chance = 0.25
     minimum_tok = 8192
     source = "QuALITY, arXiv:2112.08608"
-    form = "quality"
+    form: ClassVar[Format] = "quality"
 
     corpus: str = "results/corpora/quality.json"
     shortest_tok: Positive = 8192
-    answer_prefix: str = "Answer:"
-
-    @property
-    def settings(self) -> tuple[str, int, str]:
-        """See :class:`ChoiceTask`."""
-        return self.corpus, self.shortest_tok, self.answer_prefix

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
+from sparsebench.corpora.formats import Format
 from sparsebench.tasks.base import Positive
 from sparsebench.tasks.choice import ChoiceTask
 
@@ -20,14 +22,7 @@ class QaToefl(ChoiceTask):
     - Length: distractor transcripts grow in number; the questions stay the same.
     - Departures: the question says how many options are right, as the test itself does; the study's does not.
 
-    Parameters
-    ----------
-    corpus
-        File in the published format, or ``shipped`` for the small one of this package.
-    shortest_tok
-        Questions whose document does not fit into a prompt of this many tokens are left out at every length.
-    answer_prefix
-        First words of the answer, given to the model.
+    Parameters are those of :class:`ChoiceTask`.
     """
 
     name = "qa_toefl"
@@ -35,13 +30,7 @@ class QaToefl(ChoiceTask):
     chance = 0.24
     minimum_tok = 4096
     source = "TOEFL listening, arXiv:1608.06378"
-    form = "toefl"
+    form: ClassVar[Format] = "toefl"
 
     corpus: str = "results/corpora/toefl.json"
     shortest_tok: Positive = 4096
-    answer_prefix: str = "Answer:"
-
-    @property
-    def settings(self) -> tuple[str, int, str]:
-        """See :class:`ChoiceTask`."""
-        return self.corpus, self.shortest_tok, self.answer_prefix

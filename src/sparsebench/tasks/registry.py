@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib
 import inspect
@@ -44,7 +45,7 @@ def load_task(spec: TaskSpec) -> Task:
     if spec.task not in classes:
         raise unknown("task", spec.task, classes, where)
     cls = classes[spec.task]
-    fields = getattr(cls, "__dataclass_fields__", {})
+    fields = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     for name in spec.params:
         if name not in fields:
             raise unknown(f"parameter of task {spec.task}", name, fields, f"{where}: params")

@@ -73,7 +73,8 @@ class RulerFwe(Task):
             "three dots are no word.\n\nCoded text: "
         )
         tail = "\n\nQuestion: Which three coded words are the most frequent in the text?"
-        room = max(0, window.room(head + tail, self.answer_prefix))
+        given = window.room(head + tail, self.answer_prefix)
+        room = max(0, given)
         words: dict[str, None] = {_NOISE: None}
         # Each occurrence takes at least a token, so that no more ranks than these can occur.
         while len(words) < max(8, len(self._counts(room))):
@@ -87,7 +88,7 @@ class RulerFwe(Task):
             low, high = (middle, high) if spent <= room else (low, middle - 1)
         counts = self._counts(low)
         if len(counts) < 5 or counts[3] <= counts[4]:
-            raise too_short(self.name, window, window.length_tok - room + self._least(sizes))
+            raise too_short(self.name, window, window.length_tok - given + self._least(sizes))
         spent = sum(count * size for count, size in zip(counts, sizes, strict=False))
         counts[0] += (room - spent) // sizes[0]
         entries = [name for name, count in zip(names, counts, strict=False) for _ in range(count)]
