@@ -62,7 +62,7 @@ format: $(READY)  ## put the code into the project's style
 schema: $(READY)  ## write the config's JSON schema, the columns of docs/tables.md and the conda environment
 	sparsebench schema > workflow/schemas/config.schema.json.partial
 	mv workflow/schemas/config.schema.json.partial workflow/schemas/config.schema.json
-	{ sed '/^## Columns$$/q' docs/tables.md; echo; sparsebench columns; } > docs/tables.md.partial
+	{ sed '/^## Columns$$/q' docs/tables.md; sparsebench columns; } > docs/tables.md.partial
 	mv docs/tables.md.partial docs/tables.md
 	{ sed '/- pip:$$/q' workflow/envs/sparsebench.yaml; grep -v '^#' constraints.txt | sed 's/^/      - /'; } \
 	  > workflow/envs/sparsebench.yaml.partial

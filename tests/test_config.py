@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -150,11 +149,6 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_config(tmp_path / "gone.yaml")
 
 
-def test_the_schema_file_is_in_step() -> None:
-    written = json.loads((ROOT / "workflow" / "schemas" / "config.schema.json").read_text())
-    assert written == json.loads(json.dumps(config_schema())), "run `make schema`"
-
-
 def keys_of(schema: Any) -> set[str]:
     if isinstance(schema, list):
         return set().union(*map(keys_of, schema)) if schema else set()
@@ -170,10 +164,3 @@ def test_the_readme_explains_every_key() -> None:
     assert {"seed", "class", "batch_rows", "hub", "corpora"} <= keys
     missing = sorted(key for key in keys if f"`{key}`" not in text)
     assert not missing
-
-
-def test_the_conda_environment_has_the_same_pins() -> None:
-    pins = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
-    environment = yaml.safe_load((ROOT / "workflow" / "envs" / "sparsebench.yaml").read_text())
-    (packages,) = (part["pip"] for part in environment["dependencies"] if isinstance(part, dict))
-    assert packages == pins, "run `make schema`"

@@ -34,8 +34,7 @@ def schema_of(name: str) -> pa.Schema:
 def columns_page() -> Iterator[str]:
     """Lines of Markdown: a table of columns per file of ``PAGE``."""
     for name in PAGE:
-        yield from (f"### {name}", "", "| column | type | unit | meaning |", "|---|---|---|---|")
+        yield from ("", f"### {name}", "", "| column | type | unit | meaning |", "|---|---|---|---|")
         for f in schema_of(name):
             unit, about = (f.metadata.get(key, b"").decode() for key in (b"unit", b"about"))
             yield f"| `{f.name}` | {f.type} | {unit} | {about} |"
-        yield ""
