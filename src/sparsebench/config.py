@@ -233,8 +233,13 @@ def _problems(error: ValidationError) -> list[str]:
     return lines
 
 
-def parse_config(given: Mapping[str, Any], origin: str = "config") -> Config:
+def parse_config(given: Mapping[str, Any], origin: str = "config", *, checked: bool = False) -> Config:
     """Check a whole config.
+
+    Parameters
+    ----------
+    checked
+        Its names were looked up before, by the run that this process is a job of: that takes a second.
 
     Raises
     ------
@@ -251,7 +256,8 @@ def parse_config(given: Mapping[str, Any], origin: str = "config") -> Config:
     except ValidationError as error:
         problems = _problems(error)
         config = _sound_part(plain, error)
-    problems += name_problems(config)
+    if not checked:
+        problems += name_problems(config)
     if problems:
         raise _report(problems, origin)
     return config

@@ -12,7 +12,7 @@ from typing import Literal
 
 from sparsebench.config import Config
 from sparsebench.engine.digest import engine_digest
-from sparsebench.methods import method_file
+from sparsebench.methodfiles import method_file
 from sparsebench.names import method_spec, task_spec
 from sparsebench.source import source_digest
 from sparsebench.spec import CellSpec, MethodSpec, MethodSpecs, PhasedSweep, Sweep, TaskSpec

@@ -6,7 +6,6 @@ from typing import Literal
 
 from sparsebench.config import Config
 from sparsebench.errors import UserError, unknown
-from sparsebench.methods import load_method
 from sparsebench.spec import MethodSpec, TaskSpec
 from sparsebench.tasks.registry import load_task
 
@@ -33,6 +32,8 @@ def task_spec(config: Config, label: str) -> TaskSpec:
 
 def name_problems(config: Config) -> list[str]:
     """Every unknown name, wrong parameter and impossible pairing, one line each."""
+    from sparsebench.methods import load_method  # torch: a second that jobs of a cluster need not take
+
     problems: list[str] = []
 
     def attempt(where: str, *error: UserError) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
 
 from sparsebench.errors import UserError
-from sparsebench.methods import METHOD_FOLDER, load_method, method_classes, method_file
+from sparsebench.methodfiles import METHOD_FOLDER, method_file
+from sparsebench.methods import load_method, method_classes
 from sparsebench.methods.quest import Quest
 from sparsebench.methods.snapkv import SnapKV
 from sparsebench.methods.taxonomy import taxonomy_rows
@@ -103,6 +105,11 @@ def test_says_what_is_wrong_with_a_file(tmp_path: Path, source: str, message: st
     path.write_text(source)
     with pytest.raises(UserError, match=message):
         load_method(spec(f"{path}:Mine"), "prefill")
+
+
+def test_every_method_is_found_in_its_file_without_importing_it() -> None:
+    for (_, name), found in method_classes().items():
+        assert method_file(spec(name)) == Path(inspect.getfile(found))
 
 
 def test_method_file_is_what_digests_cover(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import time
 from pathlib import Path
 
@@ -36,6 +38,18 @@ def test_cells_beyond_the_model_are_dropped_and_named(tiny_llama_dir: Path, tmp_
     said = study.run("--dry-run")
     assert "dropped tiny / dense / niah / 8192: tiny takes 1024 tokens" in said
     assert jobs(said)["infer_cell"] == 2
+
+
+def test_jobs_of_a_cluster_read_the_workflow_without_torch(tiny_llama_dir: Path, tmp_path: Path) -> None:
+    study = Study.of(tmp_path, tiny_llama_dir)
+    cell = "results/predictions/tiny/block_sparse/niah/384.arrow"
+    for mode, imports in (("default", True), ("remote", False)):
+        done = subprocess.run(
+            study.command("--dry-run", cell, "--mode", mode),
+            env=study.environment() | {"PYTHONPROFILEIMPORTTIME": "1"}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert bool(re.search(r"\| +torch$", done.stderr, re.M)) == imports
+        assert jobs(done.stdout + done.stderr)["infer_cell"] == 1
 
 
 def test_mistakes_are_told_together_before_any_job(tiny_llama_dir: Path, tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from sparsebench.stats.derived import INPUTS
 from sparsebench.tasks.registry import load_task, task_digest
 
 try:
-    GRID = Grid(parse_config(config, "the config"))
+    GRID = Grid(
+        parse_config(config, "the config", checked=not workflow.is_main_process)
+    )
 except UserError as mistakes:
     raise WorkflowError(str(mistakes)) from None
 

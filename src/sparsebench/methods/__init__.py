@@ -1,5 +1,5 @@
 """Attention methods, one paper a file; found by folder."""
 
-from sparsebench.methods.registry import METHOD_FOLDER, load_method, method_classes, method_file
+from sparsebench.methods.registry import load_method, method_classes
 
-__all__ = ["METHOD_FOLDER", "load_method", "method_classes", "method_file"]
+__all__ = ["load_method", "method_classes"]

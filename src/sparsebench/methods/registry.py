@@ -17,10 +17,9 @@ from typing import Any, Literal, get_type_hints, overload
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from sparsebench.errors import UserError, unknown
+from sparsebench.methodfiles import METHOD_FOLDER, external_parts, is_external
 from sparsebench.methods.base import DecodeMethod, Method, Phase, PrefillMethod
 from sparsebench.spec import MethodSpec
-
-METHOD_FOLDER = Path(__file__).parent
 
 
 def _methods_in(module: ModuleType) -> list[type[Method]]:
@@ -45,16 +44,6 @@ def method_classes() -> dict[tuple[Phase, str], type[Method]]:
     return found
 
 
-def method_file(spec: MethodSpec) -> Path:
-    """File that defines the method of ``spec``, for digests of its source."""
-    if _is_external(spec):
-        return _external_parts(spec)[0]
-    names = {name: found for (_, name), found in method_classes().items()}
-    if spec.method not in names:
-        raise unknown("method", spec.method, names, f"method {spec.label!r}")
-    return Path(inspect.getfile(names[spec.method]))
-
-
 @overload
 def load_method(spec: MethodSpec, phase: Literal["prefill"]) -> PrefillMethod: ...
 @overload
@@ -68,7 +57,7 @@ def load_method(spec: MethodSpec, phase: Phase) -> PrefillMethod | DecodeMethod:
         For an unknown method or parameter (with the nearest name), a value of the wrong type or outside its range,
         and a method that cannot serve ``phase``.
     """
-    found = _external_class(spec, phase) if _is_external(spec) else _named_class(spec, phase)
+    found = _external_class(spec, phase) if is_external(spec) else _named_class(spec, phase)
     params = _checked_params(spec, found)
     try:
         method = found(**params)
@@ -97,23 +86,8 @@ def _wrong_phase(spec: MethodSpec, phase: Phase, right: Phase, allowed: Iterable
     )
 
 
-def _is_external(spec: MethodSpec) -> bool:
-    return ":" in spec.method or spec.method.endswith(".py")
-
-
-def _external_parts(spec: MethodSpec) -> tuple[Path, str]:
-    path, _, name = spec.method.rpartition(":")
-    if not path or not name.isidentifier():
-        raise UserError(
-            f"method {spec.label!r}: {spec.method!r}; a method outside the package is path/to/file.py:Class"
-        )
-    if not Path(path).is_file():
-        raise UserError(f"method {spec.label!r}: no file {path!r} in {Path.cwd()}")
-    return Path(path), name
-
-
 def _external_class(spec: MethodSpec, phase: Phase) -> type[Method]:
-    path, name = _external_parts(spec)
+    path, name = external_parts(spec)
     methods = {found.__name__: found for found in _methods_in(_external_module(spec, path.resolve()))}
     if name not in methods:
         raise unknown("class", name, methods, f"method {spec.label!r}: complete methods in {path}")
