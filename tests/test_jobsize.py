@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sparsebench.jobsize import memory_mb, runtime_min
+from sparsebench.jobsize import memory_mb, runtime_min, scoring_min, synthesis_min
 from sparsebench.models.info import ModelInfo
 from sparsebench.spec import CellSpec, MethodSpec, Sweep
 
@@ -54,8 +54,22 @@ def test_the_demo_s_cells_fit_with_room() -> None:
     assert runtime_min(_cell(1024, samples=10), SMOLLM, 0, 1) * 60 > 10 * (10 * 1.3 + 2 * 50 * 0.1)
 
 
-@pytest.mark.parametrize("estimate", [lambda a: memory_mb(_cell(1024), SMOLLM, 0, a),
-                                      lambda a: runtime_min(_cell(1024), SMOLLM, 0, 2, a)])  # fmt: skip
+def test_small_jobs_have_ten_times_what_was_measured_and_bundles_of_them_fit_a_day() -> None:
+    # docs/tasks.md: 100 samples at 128K took 46 s
+    assert synthesis_min(100, 131072) * 60 > 10 * 46
+    assert 25 * synthesis_min(100, 131072) < 24 * 60 and 25 * scoring_min(100 * 16) < 24 * 60
+    assert synthesis_min(10_000, 131072) * 60 > 10 * 4600
+
+
+@pytest.mark.parametrize(
+    "estimate",
+    [
+        lambda attempt: memory_mb(_cell(1024), SMOLLM, 0, attempt),
+        lambda attempt: runtime_min(_cell(1024), SMOLLM, 0, 2, attempt),
+        lambda attempt: synthesis_min(100, 131072, attempt),
+        lambda attempt: scoring_min(1600, attempt),
+    ],
+)
 def test_a_retry_asks_for_more(estimate) -> None:
     assert estimate(2) >= 2 * estimate(1) - 1
     assert estimate(3) > estimate(2)

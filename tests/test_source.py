@@ -6,6 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from sparsebench import source
 from sparsebench.engine.digest import engine_digest
 from sparsebench.source import PACKAGE, source_digest, source_files
 
@@ -45,6 +48,18 @@ def test_content_counts_and_place_does_not(tmp_path: Path) -> None:
     assert source_digest(first) == before
     first.write_text("x = 2\n")
     assert source_digest(first) != before
+
+
+def test_an_outside_file_may_lie_before_the_package_or_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "PACKAGE", tmp_path / "m" / "sparsebench")
+    for name, text in (("a/mine.py", "import sparsebench.b\n"), ("z/mine.py", "import sparsebench.b\n"),
+                       ("m/sparsebench/b.py", "x = 1\n")):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text)
+    assert len(source_files(tmp_path / "a/mine.py")) == 2
+    assert source_digest(tmp_path / "a/mine.py") == source_digest(tmp_path / "z/mine.py")
 
 
 def test_an_outside_file_pulls_in_what_it_imports(tmp_path: Path) -> None:

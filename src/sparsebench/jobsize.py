@@ -1,4 +1,4 @@
-"""What a cell's job asks of a cluster: memory and time, on the safe side.
+"""What jobs ask of a cluster: memory and time, on the safe side.
 
 A job that asked for too little is killed, keeps its finished rows, and asks for more the next time; one that asked for
 far too much waits long in the queue. Speeds are therefore slow ones of each kind of device, not expectations.
@@ -32,6 +32,9 @@ START_MIN = 15  # reading weights from a shared disk, compiling kernels
 HOST_MB = 3000  # Python, torch, transformers and Snakemake's own two processes
 BATCH_MB = 2000  # for prompts that run together, unless the config says how much
 GPU_HOST_MB = 6000  # CUDA's libraries and contexts
+SMALL_START_MIN = 2  # of a job without a model
+SYNTHESIS_TOK_MIN = 1.7e6  # a tenth of what docs/tasks.md measured
+SCORED_ROWS_MIN = 200  # of tasks that run what a model wrote
 
 
 def memory_mb(cell: CellSpec, info: ModelInfo, gpus: int, attempt: int = 1) -> int:
@@ -58,3 +61,13 @@ def runtime_min(cell: CellSpec, info: ModelInfo, gpus: int, threads: int, attemp
     read = info.weights_bytes + min(rows, cell.batch_rows) * length * info.kv_bytes_per_tok(2)
     decode_s = steps * (device.step_s + read / (device.bandwidth * units))
     return ceil((START_MIN + (prefill_s + decode_s) / 60) * attempt)
+
+
+def synthesis_min(samples: int, length_tok: int, attempt: int = 1) -> int:
+    """Minutes that one file of samples may take; those of a bundle add up, as they are made one after the other."""
+    return ceil((SMALL_START_MIN + samples * length_tok / SYNTHESIS_TOK_MIN) * attempt)
+
+
+def scoring_min(rows: int, attempt: int = 1) -> int:
+    """The same for scoring the rows of a cell."""
+    return ceil((SMALL_START_MIN + rows / SCORED_ROWS_MIN) * attempt)

@@ -7,7 +7,7 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).resolve().parent
 
 
 @cache
@@ -55,9 +55,12 @@ def bytes_digest(*files: Path) -> str:
 
 def source_digest(*roots: Path, without: Path | None = None) -> str:
     """Digest of the bytes of :func:`source_files`; moving the checkout does not change it."""
+    named = [
+        (path.relative_to(PACKAGE) if path.is_relative_to(PACKAGE) else Path(path.name), path)
+        for path in source_files(*roots, without=without)
+    ]
     digest = hashlib.sha256()
-    for path in source_files(*roots, without=without):
-        name = path.relative_to(PACKAGE) if path.is_relative_to(PACKAGE) else Path(path.name)
+    for name, path in sorted(named):  # by name: where a file outside the package lies must not matter either
         digest.update(f"{name}\0".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pyarrow.feather as feather
+import pytest
 
-from tests.workflow.study import METHOD, SCORES, Study, jobs
+from tests.workflow.study import METHOD, ROOT, SCORES, Study, jobs
 
 DENSE = "results/predictions/tiny/dense/niah/384.arrow"
 # dense prefill: dense, quest at one sparsity and `mine` at two, 3 samples each
@@ -103,6 +105,19 @@ def test_editing_a_method_recomputes_its_rows_alone(study: Study) -> None:
     assert jobs(study.run("--dry-run"))["infer_cell"] == 1
     study.run(DENSE)
     assert study.rows() == (3 * 2, 3 * 2)
+
+
+def test_editing_a_task_or_the_engine(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = Path(shutil.copytree(ROOT / "src", tmp_path / "src")) / "sparsebench"
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+    for file, planned, rows in (
+        ("tasks/ruler_niah.py", {"synthesise_task": 1, "infer_cell": 1}, (0, ROWS)),  # the samples come out the same
+        ("engine/ops.py", {"infer_cell": 1}, (ROWS, 0)),
+    ):
+        with (package / file).open("a") as source:
+            source.write("# thought better of it\n")
+        assert jobs(study.run(DENSE)).items() - {("total", sum(planned.values()))} == planned.items()
+        assert study.rows() == rows
 
 
 def test_taking_a_method_out_computes_nothing(study: Study) -> None:

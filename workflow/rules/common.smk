@@ -8,7 +8,7 @@ from sparsebench.charts.registry import chart_constant, chart_file, chart_names
 from sparsebench.config import LABEL, parse_config
 from sparsebench.errors import UserError
 from sparsebench.grid import Grid, Key
-from sparsebench.jobsize import memory_mb, runtime_min
+from sparsebench.jobsize import memory_mb, runtime_min, scoring_min, synthesis_min
 from sparsebench.models.info import read_info
 from sparsebench.source import PACKAGE, bytes_digest
 from sparsebench.stats.derived import INPUTS
@@ -44,7 +44,7 @@ if workflow.is_main_process:
         )
 
 
-# Small jobs that travel in one submission run this many at a time; see slurm/config.yaml.
+# Small jobs that travel in one submission run one after the other; see slurm/config.yaml.
 resource_scopes:
     bundled="local",
 

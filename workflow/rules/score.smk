@@ -13,7 +13,7 @@ rule score_cell:
     threads: 1
     resources:
         mem_mb=lambda w, attempt: 1000 * attempt,
-        runtime=lambda w, attempt: 10 * attempt,
+        runtime=lambda w, attempt: scoring_min(GRID.rows(key_of(w)), attempt),
         bundled=1,
     params:
         task=lambda w: GRID.task(w.task).model_dump_json(),

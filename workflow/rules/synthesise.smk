@@ -13,7 +13,9 @@ rule synthesise_task:
     threads: 1
     resources:
         mem_mb=lambda w, attempt: 2000 * attempt,
-        runtime=lambda w, attempt: 30 * attempt,
+        runtime=lambda w, attempt: synthesis_min(
+            GRID.task(w.task).samples, int(w.length), attempt
+        ),
         bundled=1,
     params:
         task=lambda w: GRID.task(w.task).model_dump_json(),

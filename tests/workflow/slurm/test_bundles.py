@@ -32,7 +32,7 @@ def _given(clone: Clone) -> list[list[str]]:
     return [line.split() for line in (clone.folder / "given").read_text().splitlines()]
 
 
-def test_small_jobs_of_a_hundred_cells_are_two_submissions(
+def test_small_jobs_of_a_hundred_cells_are_five_submissions(
     cluster: Cluster, tiny_llama_dir: Path, tmp_path: Path
 ) -> None:
     clone = Clone(tmp_path / "clone", cluster)
@@ -55,12 +55,18 @@ def test_small_jobs_of_a_hundred_cells_are_two_submissions(
     planned = dict(re.findall(r"^(\w+) +(\d+)$", clone.said(), re.M))
     assert (planned["synthesise_task"], planned["infer_cell"], planned["score_cell"]) == ("20", "100", "100")
     assert len(clone.submitted("infer_cell")) == 100
-    assert clone.said().count("SLURM jobid") == 100 + 2
+    assert clone.said().count("SLURM jobid") == 100 + 1 + 4
     given = _given(clone)
-    assert len(given) == 102
+    assert len(given) == 105
     assert {(rule, len(gpus.split(",")), gpus == "none") for rule, gpus in given} == {
         ("synthesise_task", 1, True), ("infer_cell", 2, False), ("score_cell", 1, True),
     }  # fmt: skip
+
+    # jobs of a bundle run one after the other: one processor, the memory of one, the time of all (3 minutes each)
+    bundles = clone.submitted("scores_score_cell")
+    ends = [line for line in cluster.ended() if re.search(rf"JobId=({'|'.join(bundles)}) ", line)]
+    assert len(ends) == 4
+    assert all(" TimeLimit=75 " in line and re.search(r"Tres=cpu=1,mem=1000M,", line) for line in ends), ends
 
     # a cluster that knows only generic resources
     clone.edit_config(config | {"engine": {"threads": 1, "gpu_request": "gres:h100"}})
