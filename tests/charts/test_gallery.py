@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 import vl_convert
 
+from sparsebench.charts.curves import across
 from sparsebench.charts.data import Nothing, Tables, load_tables, schema_of, table_names
 from sparsebench.charts.gallery.speedup_vs_accuracy import paired
 from sparsebench.charts.packed import vegalite_version
@@ -220,3 +221,10 @@ def test_a_length_that_a_phase_did_not_run_has_no_panel(scores: pl.DataFrame) ->
     blocks = load_chart("accuracy_vs_sparsity").build(tables_of(scores.filter(short))).to_dict()["datasets"]
     prefill = [rows for rows in blocks.values() if any(r.get("phase") == "prefill" for r in rows)]
     assert prefill and all({r["length_tok"] for r in rows} == {1024} for rows in prefill)
+
+
+@pytest.mark.parametrize(("tasks", "columns"), [(1, 1), (4, 4), (5, 3), (7, 4), (8, 4), (9, 3)])
+def test_tasks_of_one_length_fill_their_rows(tasks: int, columns: int) -> None:
+    lines = pl.DataFrame({"task": [f"t{i}" for i in range(tasks)], "length": ["1,024 tokens"] * tasks})
+    assert across(lines, "task") == columns
+    assert across(pl.concat([lines, lines.with_columns(length=pl.lit("2,048 tokens"))]), "task") == 2

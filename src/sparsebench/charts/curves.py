@@ -135,13 +135,13 @@ def method_bars(base: Any, x: Any, methods: Methods, tooltip: list[Any], middle:
     ]
 
 
-WRAPPED = 3  # panels beside each other where one length leaves the row free
-
-
 def across(lines: pl.DataFrame, row: str) -> int:
-    """How many panels stand beside each other in :func:`rows_and_columns`."""
-    lengths = lines["length"].n_unique()
-    return lengths if lengths > 1 else min(WRAPPED, lines[row].n_unique())
+    """How many panels stand beside each other in :func:`rows_and_columns`.
+
+    One length leaves the row free: then up to four, in rows of three or four, whichever leaves fewer places empty.
+    """
+    lengths, rows = lines["length"].n_unique(), lines[row].n_unique()
+    return lengths if lengths > 1 else rows if rows <= 4 else min((4, 3), key=lambda columns: -rows % columns)
 
 
 def rows_and_columns(panel: Any, lines: pl.DataFrame, row: str | None, title: Any) -> Any:
@@ -154,7 +154,7 @@ def rows_and_columns(panel: Any, lines: pl.DataFrame, row: str | None, title: An
     if len(lengths) == 1:
         wrapped = alt.Facet(f"{row}:N", title=None, header=header)
         # Shared axes would also be drawn under places of the last row without a panel.
-        wide = panel.facet(facet=wrapped, columns=WRAPPED, title=f"{title}, {lengths[0]}")
+        wide = panel.facet(facet=wrapped, columns=across(lines, row), title=f"{title}, {lengths[0]}")
         return wide.resolve_axis(x="independent")
     return panel.facet(row=alt.Row(f"{row}:N", title=None, header=header), column=column, title=title)
 
