@@ -15,7 +15,7 @@ from sparsebench.charts.data import Nothing, Tables, load_tables, schema_of, tab
 from sparsebench.charts.gallery.speedup_vs_accuracy import paired
 from sparsebench.charts.packed import vegalite_version
 from sparsebench.charts.palette import looks
-from sparsebench.charts.registry import chart_constant, chart_names, load_chart
+from sparsebench.charts.registry import chart_constant, chart_names, load_chart, spec_of
 from sparsebench.charts.render import render_chart
 from sparsebench.errors import UserError
 from sparsebench.tables import write_table
@@ -51,7 +51,7 @@ def some(scores: pl.DataFrame) -> Tables:
 
 
 def svg(name: str, tables: Tables) -> str:
-    return vl_convert.vegalite_to_svg(load_chart(name).build(tables).to_dict(), vl_version=vegalite_version())
+    return vl_convert.vegalite_to_svg(spec_of(name, tables), vl_version=vegalite_version())
 
 
 def test_gallery_holds_the_charts_of_the_report() -> None:
@@ -70,6 +70,10 @@ def test_chart_states_what_it_is(name: str) -> None:
     assert set(module.NEEDS) <= set(table_names())
     assert re.search(r"\bn\b|[Nn]umbers? of", module.CAPTION), "a caption says where n is told"
     assert chart_constant(name, "CAPTION") == module.CAPTION
+
+
+def test_unchecked_specs_are_those_that_altair_checks(tables: Tables) -> None:
+    assert spec_of("depth", tables) == load_chart("depth").build(tables).to_dict()
 
 
 @pytest.mark.parametrize("name", chart_names())

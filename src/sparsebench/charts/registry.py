@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from sparsebench.charts.data import Tables
+from sparsebench.charts.data import Nothing, Tables
 from sparsebench.errors import UserError, unknown
 
 GALLERY = Path(__file__).parent / "gallery"
@@ -42,6 +42,19 @@ def chart_file(name: str) -> Path:
 def load_chart(name: str) -> ChartModule:
     """The module of the chart ``name``; ``UserError`` if there is none."""
     return cast(ChartModule, import_module(f"sparsebench.charts.gallery.{chart_file(name).stem}"))
+
+
+def spec_of(name: str, tables: Tables) -> dict[str, Any] | Nothing:
+    """The Vega-Lite spec of the chart ``name``, or why there is none.
+
+    Altair holds each part of a chart against its schema as it is made, which takes longer than all the rest. Nothing a
+    user gives is checked by that: the tests do it for every chart.
+    """
+    from altair.utils.schemapi import debug_mode
+
+    with debug_mode(False):
+        made = load_chart(name).build(tables)
+        return made if isinstance(made, Nothing) else made.to_dict(validate=False)
 
 
 def chart_constant(name: str, constant: str) -> Any:

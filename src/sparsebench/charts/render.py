@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from sparsebench.charts.data import Nothing, load_tables
 from sparsebench.charts.packed import library, packed_chart, vegalite_version
-from sparsebench.charts.registry import ChartModule, load_chart
+from sparsebench.charts.registry import ChartModule, load_chart, spec_of
 from sparsebench.charts.style import FONT, notice
 
 log = logging.getLogger("sparsebench")
@@ -40,9 +40,9 @@ def render_chart(name: str, tables_dir: Path, output: Path, measured: Sequence[P
         If there is no such chart, or a table is missing or damaged.
     """
     module = load_chart(name)
-    made: Any = module.build(load_tables(tables_dir, measured))
-    chart = notice(made.reason) if isinstance(made, Nothing) else made
-    svg = vl_convert.vegalite_to_svg(chart.to_dict(), vl_version=vegalite_version())
+    made = spec_of(name, load_tables(tables_dir, measured))
+    spec = notice(made.reason).to_dict() if isinstance(made, Nothing) else made
+    svg = vl_convert.vegalite_to_svg(spec, vl_version=vegalite_version())
     _write(output.with_suffix(".svg"), svg.encode())
     _write(output.with_suffix(".png"), vl_convert.svg_to_png(svg, scale=2))
     _write(output, _page(module, made).encode())
@@ -50,17 +50,16 @@ def render_chart(name: str, tables_dir: Path, output: Path, measured: Sequence[P
     log.info("chart %s: %s %s", name, output, said)
 
 
-def _page(module: ChartModule, made: Any) -> str:
+def _page(module: ChartModule, made: dict[str, Any] | Nothing) -> str:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
-    empty = isinstance(made, Nothing)
     return template.render(
         title=module.TITLE,
         caption=module.CAPTION,
         font=Markup(FONT),
-        reason=made.reason if empty else "",
+        reason=made.reason if isinstance(made, Nothing) else "",
         library=library(),
-        spec="" if empty else packed_chart(made.to_dict(), "chart"),
+        spec="" if isinstance(made, Nothing) else packed_chart(made, "chart"),
     )
 
 

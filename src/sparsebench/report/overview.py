@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from sparsebench.charts.data import Nothing, Tables, load_tables
 from sparsebench.charts.packed import library, packed, packed_chart
-from sparsebench.charts.registry import chart_names, load_chart
+from sparsebench.charts.registry import chart_names, load_chart, spec_of
 from sparsebench.config import parse_config
 from sparsebench.grid import Grid
 from sparsebench.report.downloads import downloads
@@ -139,10 +139,10 @@ def _charts(tables: Tables) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]
     drawn, empty = [], []
     for name in ordered:
         module = load_chart(name)
-        made = module.build(tables)
+        made = spec_of(name, tables)
         about = {"name": name, "title": module.TITLE, "caption": module.CAPTION}
         if isinstance(made, Nothing):
             empty.append(about | {"reason": made.reason})
         else:
-            drawn.append(about | {"spec": packed_chart(made.to_dict(), f"draw-{name}")})
+            drawn.append(about | {"spec": packed_chart(made, f"draw-{name}")})
     return drawn, empty

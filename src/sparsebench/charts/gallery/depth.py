@@ -34,14 +34,14 @@ def build(tables: Tables) -> Any:
     """One block per model and phase: methods across, tasks down."""
     signal = tables.accuracy.filter("signal").select("model", "task", "length_tok").unique()
     longest = signal.group_by("model", "task").agg(pl.col("length_tok").max())
-    lines = tables.depth.join(longest, on=["model", "task", "length_tok"])
+    lines = tables.depth.join(longest, on=["model", "task", "length_tok"], maintain_order="left")
     sparse = lines.filter(pl.col("phase") != DENSE)
     if sparse.is_empty():
         return Nothing("No task with signal records where its evidence lies: there is no depth to show.")
     dense = lines.filter(pl.col("phase") == DENSE)
 
     def draw(model: str, phase: str, part: pl.DataFrame) -> Any:
-        methods = part.select("method").unique()
+        methods = part.select("method").unique().sort("method")
         beside = dense.filter(pl.col("model") == model).drop("method").join(methods, how="cross").select(part.columns)
         return _panels(phase_title(model, phase), pl.concat([part, beside]))
 
