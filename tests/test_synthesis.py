@@ -108,8 +108,18 @@ def test_depths_of_several_needles_are_even_together_and_in_random_order() -> No
     assert any(four != sorted(four) for four in places)
 
 
-def test_paired_choices_do_not_depend_on_length() -> None:
-    assert Draw(1, 3, "s").paired.random() == Draw(2, 3, "s").paired.random() != Draw(2, 4, "s").paired.random()
+def test_depths_do_not_depend_on_length() -> None:
+    at_one, at_another = Draw(1, 3, "s"), Draw(2, 3, "s")
+    assert sorted(at_one.depths(4)) == sorted(at_another.depths(4)) != sorted(Draw(2, 4, "s").depths(4))
+
+
+def test_every_language_is_asked_every_kind_of_question(tokenizer_dir: Path) -> None:
+    kinds = {
+        (json.loads(row["meta"])["language"], "-" in answer, answer.isdigit())
+        for row in synthesise(spec("multilingual_qa", {}, 21), "tiny", tokenizer_dir, 2048).to_pylist()
+        for answer in row["answers"]
+    }
+    assert len(kinds) == 21
 
 
 def test_stretched_lengths_beyond_the_models_limit_are_no_matter_for_a_tokenizer(tokenizer_dir: Path) -> None:

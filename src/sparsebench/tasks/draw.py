@@ -26,7 +26,7 @@ class Draw(Random):
     index
         Index of the sample; evidence depths are stratified by it.
     series
-        Names the series of samples (task, parameters, seed): what it yields through :attr:`paired` and :meth:`depths`
+        Names the series of samples (task, parameters, seed). What is made of it and of the index, as :meth:`depths` is,
         does not depend on tokenizer or length, so that lengths compare the same questions.
     training
         Whether the sample is for training a model: see :func:`belongs`.
@@ -42,8 +42,6 @@ class Draw(Random):
         self.sample_seed = seed
         self.index = index
         self.series = series
-        self.paired = Random(stable_seed("paired", series, index))
-        """Random numbers that every length and tokenizer shares."""
 
     def depths(self, n: int) -> list[float]:
         """``n`` places in [0, 1), in random order; over the samples of a series they cover [0, 1) evenly."""

@@ -43,7 +43,8 @@ class MultilingualQa(Task):
         language = language_of(self.language, draw.index)
         terms = Terms(language, draw)
         facts = _facts(terms, draw)
-        kind = draw.choice(list(language.questions))
+        # In turn, and three kinds beside seven languages: every pair comes once in 21 samples, at every length.
+        kind = sorted(language.questions)[draw.index % len(language.questions)]
         question = language.questions[kind].format(town=facts["town"])
 
         def others() -> Iterator[str]:

@@ -8,79 +8,20 @@ from random import Random
 
 from sparsebench.tasks.draw import belongs
 
-PLACES = (
-    (
-        "Arn",
-        "Ash",
-        "Bel",
-        "Cor",
-        "Dav",
-        "Esk",
-        "Fen",
-        "Dun",
-        "Elm",
-        "Fal",
-        "Gar",
-        "Hol",
-        "Ing",
-        "Jas",
-        "Kel",
-        "Lor",
-        "Mar",
-        "Nor",
-        "Oak",
-        "Pel",
-        "Quar",
-        "Rath",
-        "Sed",
-        "Tor",
-    ),
-    ("a", "al", "an", "e", "en", "er", "i", "il", "in", "o", "on", "or", "u", "ul"),
-    (
-        "bury",
-        "combe",
-        "dale",
-        "fell",
-        "gard",
-        "ham",
-        "kirk",
-        "ley",
-        "minster",
-        "ness",
-        "stow",
-        "thorpe",
-        "wick",
-        "worth",
-    ),
+
+def _parts(*listed: str) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(words.split()) for words in listed)
+
+
+PLACES = _parts(
+    "Arn Ash Bel Cor Dav Esk Fen Dun Elm Fal Gar Hol Ing Jas Kel Lor Mar Nor Oak Pel Quar Rath Sed Tor",
+    "a al an e en er i il in o on or u ul",
+    "bury combe dale fell gard ham kirk ley minster ness stow thorpe wick worth",
 )
-PEOPLE = (
-    (
-        "Al",
-        "Be",
-        "Bri",
-        "Ca",
-        "Da",
-        "Ela",
-        "Fe",
-        "Gi",
-        "Ha",
-        "Jo",
-        "Ka",
-        "Li",
-        "Mi",
-        "Na",
-        "Pe",
-        "Ro",
-        "Sa",
-        "Te",
-        "Uli",
-        "Vi",
-        "Wa",
-        "Yo",
-        "Zu",
-    ),
-    ("ba", "do", "fi", "ga", "ko", "la", "mi", "no", "pa", "ri", "so", "ta", "vu", "ze"),
-    ("bel", "dan", "fra", "go", "kim", "lia", "mar", "nika", "ra", "sten", "tus", "vin", "xa", "zo"),
+PEOPLE = _parts(
+    "Al Be Bri Ca Da Ela Fe Gi Ha Jo Ka Li Mi Na Pe Ro Sa Te Uli Vi Wa Yo Zu",
+    "ba do fi ga ko la mi no pa ri so ta vu ze",
+    "bel dan fra go kim lia mar nika ra sten tus vin xa zo",
 )
 
 
