@@ -28,7 +28,7 @@ rule draw_chart:
         source=lambda w: source_digest(
             chart_file(w.chart), PACKAGE / "charts" / "render.py"
         ),
-        pages=bytes_digest(*sorted(PACKAGE.glob("charts/page.*")), *MEASURED),
+        pages=lambda w: bytes_digest(*sorted(PACKAGE.glob("charts/page.*")), *MEASURED),
     shell:
         "sparsebench chart {wildcards.chart} --tables results/tables"
         ' --measured "$SPARSEBENCH_SOURCE"/resources/measurements/*.csv --output {output.html} 2>&1 | tee {log}'

@@ -22,11 +22,11 @@ rule overview:
         mem_mb=2000,
     params:
         config=CONFIG_JSON,
-        source=source_digest(
+        source=lambda w: source_digest(
             PACKAGE / "report" / "overview.py",
             *(chart_file(chart) for chart in CHARTS),
         ),
-        pages=bytes_digest(
+        pages=lambda w: bytes_digest(
             PACKAGE / "charts" / "page.js",
             *sorted(PACKAGE.glob("report/overview.*[!y]")),
             *MEASURED,

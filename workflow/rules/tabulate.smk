@@ -69,7 +69,7 @@ rule model_table:
         mem_mb=2000,
     params:
         tokenizers=json.dumps({m: GRID.tokenizer(m) for m in GRID.config.models}),
-        source=source_digest(PACKAGE / "cost" / "models.py"),
+        source=lambda w: source_digest(PACKAGE / "cost" / "models.py"),
     shell:
         "sparsebench models --models {input} --tokenizers {params.tokenizers:q} --output {output} 2>&1 | tee {log}"
 
@@ -90,7 +90,7 @@ rule derive_table:
     resources:
         mem_mb=4000,
     params:
-        methods=GRID.methods().model_dump_json(),
+        methods=lambda w: GRID.methods().model_dump_json(),
         analysis=GRID.config.analysis.model_dump_json(),
         source=lambda w: source_digest(module_of(w.derived)),
     shell:
