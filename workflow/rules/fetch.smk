@@ -6,12 +6,6 @@ except UserError as mistakes:
     raise WorkflowError(str(mistakes)) from None
 
 
-def local_copy(wildcards):
-    """The file that the config names instead of the network; none for the small corpus that ships."""
-    given = GRID.config.corpora.get(wildcards.corpus, "shipped")
-    return [] if given == "shipped" else given
-
-
 localrules:
     fetch_model,
     fetch_corpus,
