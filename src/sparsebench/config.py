@@ -191,7 +191,9 @@ class Config(Spec):
     engine: Engine = Engine()
     analysis: Analysis = Analysis()
     measure: Measure = Measure()
-    corpora: dict[str, str] = Field({}, description="local copies of data sets: name -> path")
+    corpora: dict[str, str] = Field(
+        {}, description="local copies of corpora: name -> path, or shipped for the small one"
+    )
 
     @field_validator("models", mode="before")
     @classmethod

@@ -154,6 +154,15 @@ def niah(sample: Sample) -> None:
     assert all(occurrences(sample.user, answer) == 1 for answer in sample.answers)
     labels = SHAPES[sample.meta["kind"]].findall(sample.answer_prefix)
     assert not set(labels) & set(sample.answers)
+    for key in re.findall(r"\w+(?:-\w+)+", sample.answer_prefix):
+        # Once in each of its needles and once in the question.
+        assert occurrences(sample.user, key) == occurrences(sample.user, f"for {key} is: ") + 1
+
+
+def multilingual_niah(sample: Sample) -> None:
+    one_place(sample)
+    (key,) = re.findall(r"[«“「](.+)[»”」]", sample.answer_prefix)
+    assert occurrences(sample.user, key) == 2
 
 
 def one_place(sample: Sample) -> None:
@@ -229,13 +238,14 @@ def code(sample: Sample) -> None:
     assert occurrences(sample.user, f"def {sample.meta['function']}(") == 1
 
 
-# How the answer may be seen twice; a task that is not named here has answers that occur once.
+# What else is to be looked at; a task that is not named here has answers that occur once.
 ACCIDENTS: dict[str, Callable[[Sample], None]] = {
     "ruler_niah": niah,
     "ruler_vt": vt,
     "ruler_cwe": cwe,
     "ruler_fwe": fwe,
     "story_filtering": filtering,
+    "multilingual_niah": multilingual_niah,
     "multilingual_qa": multilingual_qa,
     "code_completion": code,
     "long_generation": register,
