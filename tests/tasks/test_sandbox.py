@@ -69,6 +69,8 @@ ESCAPES = [
     "import resource\nresource.setrlimit(resource.RLIMIT_CPU, (100, 100))",
     "try:\n    open({path!r}, 'w')\nexcept BaseException:\n    pass",
     "__builtins__['__import__']('shutil').rmtree('/nowhere')",
+    # A way round the import to a function that Python does not audit.
+    "[c for c in object.__subclasses__() if c.__name__ == '_wrap_close'][0].__init__.__globals__['mkfifo']({path!r})",
     "().__class__.__base__.__subclasses__()\n(lambda: 0).__code__.replace(co_code=b'')",
 ]
 
