@@ -59,11 +59,13 @@ format: $(READY)  ## put the code into the project's style
 	ruff check --fix .
 	snakefmt Snakefile workflow
 
-schema: $(READY)  ## write the config's JSON schema, the columns of docs/tables.md and the conda environment
+schema: $(READY)  ## write the config's JSON schema, what docs/tables.md and docs/methods.md list, and the conda environment
 	sparsebench schema > workflow/schemas/config.schema.json.partial
 	mv workflow/schemas/config.schema.json.partial workflow/schemas/config.schema.json
 	{ sed '/^## Columns$$/q' docs/tables.md; sparsebench columns; } > docs/tables.md.partial
 	mv docs/tables.md.partial docs/tables.md
+	{ sed '/^## All methods$$/q' docs/methods.md; echo; sparsebench methods --page; } > docs/methods.md.partial
+	mv docs/methods.md.partial docs/methods.md
 	{ sed '/- pip:$$/q' workflow/envs/sparsebench.yaml; grep -v '^#' constraints.txt | sed 's/^/      - /'; } \
 	  > workflow/envs/sparsebench.yaml.partial
 	mv workflow/envs/sparsebench.yaml.partial workflow/envs/sparsebench.yaml

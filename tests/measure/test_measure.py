@@ -7,14 +7,18 @@ import pyarrow as pa
 import pytest
 import torch
 
-from sparsebench.cli import main
+from sparsebench.cli import main, parser
+from sparsebench.commands.measure import _sweeps
+from sparsebench.errors import UserError
 from sparsebench.measure.attention import measure_attention
 from sparsebench.measure.bench import Labelled, Shape
 from sparsebench.measure.dense import fastest_dense
 from sparsebench.measure.timing import Timing, time_calls, time_work
+from sparsebench.methodfiles import method_file
 from sparsebench.methods.block_sparse import BlockSparse
 from sparsebench.methods.quest import Quest
 from sparsebench.methods.snapkv import SnapKV
+from sparsebench.spec import MethodSpec
 from sparsebench.tables import MEASUREMENTS, write_table
 
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")
@@ -85,6 +89,21 @@ def test_figures_fit_together(device) -> None:
     entries = length * quest["density"] * shape.batch * shape.kv_heads
     assert quest["tb_s"] * quest["attention_ms"] * 1e9 == pytest.approx(2 * entries * shape.head_dim * size)
     assert quest["estimation_ms"] > 0 and snapkv["estimation_ms"] == 0  # made once, outside the timing
+
+
+def test_methods_are_named_by_word_or_by_file(tmp_path) -> None:
+    words = ["--sparsity", "0.5", "--method", "oracle", "--method", "quest", "page=32", "sparsity=[0.9]"]
+    file = method_file(MethodSpec(label="s", method="streaming_llm"))
+    given = parser().parse_args(
+        ["measure", "attention", "--length", "64", "--output", "t.arrow", *words, "--method", f"{file}:StreamingDecode"]
+    )
+    assert sorted((entry.label, entry.method.phase, at) for entry, at in _sweeps(given)) == [
+        ("StreamingDecode", "decode", (0.5,)), ("oracle", "decode", (0.5,)), ("oracle", "prefill", (0.5,)),
+        ("quest", "decode", (0.9,)),
+    ]  # fmt: skip
+    given.method = [["qest"]]
+    with pytest.raises(UserError, match="unknown method 'qest'; did you mean 'quest'"):
+        _sweeps(given)
 
 
 def test_export_keeps_every_figure_and_what_the_device_is(tmp_path) -> None:

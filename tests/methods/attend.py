@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields
 from typing import Any
 
@@ -12,27 +13,36 @@ from sparsebench.kernels.block_sparse_ref import block_sparse_attention
 from sparsebench.kernels.dense_ref import dense_attention
 from sparsebench.kernels.sparse_decode_ref import sparse_decode_attention
 from sparsebench.kernels.vertical_slash_ref import vertical_slash_attention
-from sparsebench.methods import load_method, method_classes
-from sparsebench.methods.base import DecodeMethod, Layer, PrefillMethod
+from sparsebench.methods import load_method, method_class, method_classes, method_phases
+from sparsebench.methods.base import DecodeMethod, Layer, Phase, PrefillMethod
 from sparsebench.selection import BlockSelection, DecodeSelection, Everything, LineSelection, PrefillSelection
 from sparsebench.spec import MethodSpec
 
-PREFILL = sorted(name for phase, name in method_classes() if phase == "prefill")
-DECODE = sorted(name for phase, name in method_classes() if phase == "decode")
+
+def spec(name: str, **params: Any) -> MethodSpec:
+    return MethodSpec(label=name, method=name, params=params)
+
+
+# Methods outside the package are held to the same promises: SPARSEBENCH_METHODS="file.py:Class other.py:Class"
+OUTSIDE = os.environ.get("SPARSEBENCH_METHODS", "").split()
+METHODS: list[tuple[Phase, str]] = sorted(
+    [*method_classes(), *((phase, name) for name in OUTSIDE for phase in method_phases(spec(name)))]
+)
+PREFILL = [name for phase, name in METHODS if phase == "prefill"]
+DECODE = [name for phase, name in METHODS if phase == "decode"]
 
 
 def prefill_method(name: str, **params: Any) -> PrefillMethod:
-    return load_method(MethodSpec(label=name, method=name, params=params), "prefill")
+    return load_method(spec(name, **params), "prefill")
 
 
 def decode_method(name: str, **params: Any) -> DecodeMethod:
-    return load_method(MethodSpec(label=name, method=name, params=params), "decode")
+    return load_method(spec(name, **params), "decode")
 
 
-def fine(phase: str, name: str) -> Any:
+def fine(phase: Phase, name: str) -> Any:
     """The method with its smallest unit, so that short test prompts hold many."""
-    found = method_classes()[phase, name]  # type: ignore[index]
-    names = {field.name for field in fields(found)}  # type: ignore[arg-type]
+    names = {field.name for field in fields(method_class(spec(name), phase))}  # type: ignore[arg-type]
     params = {unit: 16 for unit in ("block", "page") if unit in names}
     return (prefill_method if phase == "prefill" else decode_method)(name, **params)
 

@@ -11,7 +11,8 @@ import torch
 from sparsebench.counting import decode_entries
 from sparsebench.methods import load_method, method_classes
 from sparsebench.methods.base import Layer
-from sparsebench.methods.taxonomy import taxonomy_rows
+from sparsebench.methods.page import methods_page
+from sparsebench.methods.quest import Quest
 from sparsebench.selection import Everything
 from sparsebench.spec import MethodSpec
 
@@ -20,16 +21,20 @@ from .attend import attend_step, randn
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def test_methods_page_has_the_table_and_every_departure() -> None:
-    page = (DOCS / "methods.md").read_text()
-    for row in taxonomy_rows():
-        cells = (row["phase"], f"`{row['method']}`", row["unit"], row["importance"], row["budget"], row["cache"])
-        assert f"| {' | '.join(cells)} |" in page
-        (section,) = re.findall(rf"(?ms)^## [^\n]*\(`{row['method']}`, {row['phase']}\)\n(.*?)(?=^## )", page)
-        assert f"Source: {row['source']}." in section
-        told = [line.removeprefix("- ") for line in section.partition("Departures")[2].splitlines() if line[:2] == "- "]
-        assert told == row["departures"].splitlines()
-    assert len(re.findall(r"(?m)^## .*\(`\w+`, (?:prefill|decode)\)$", page)) == len(method_classes())
+def test_methods_page_is_what_the_methods_say() -> None:
+    written = (DOCS / "methods.md").read_text().partition("\n## All methods\n\n")[2]
+    assert written == "\n".join(methods_page()) + "\n", "run `make schema`"
+
+
+def test_a_method_is_told_with_its_axes_parameters_source_and_departures() -> None:
+    page = "\n".join(methods_page())
+    assert "| decode | `quest` | page | token-to-page | uniform | full |" in page
+    section = page.partition("### Quest (`quest`, decode)\n")[2].partition("\n### ")[0]
+    assert "- `page` (default 16): Tokens per page: 16, 32, 64 or 128." in section
+    assert f"Source: {Quest.source}." in section
+    assert all(f"\n- {departure}" in section for departure in Quest.departures)
+    assert "``" not in page and ":func:" not in page
+    assert len(re.findall(r"(?m)^### .*\(`\w+`, (?:prefill|decode)\)$", page)) == len(method_classes())
 
 
 def test_the_example_of_a_new_method_keeps_the_promises(tmp_path: Path) -> None:

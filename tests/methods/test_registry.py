@@ -9,10 +9,10 @@ import pytest
 
 from sparsebench.errors import UserError
 from sparsebench.methodfiles import METHOD_FOLDER, method_file
-from sparsebench.methods import load_method, method_classes
+from sparsebench.methods import load_method, method_classes, method_phases
+from sparsebench.methods.base import DecodeMethod
 from sparsebench.methods.quest import Quest
 from sparsebench.methods.snapkv import SnapKV
-from sparsebench.methods.taxonomy import taxonomy_rows
 from sparsebench.source import source_digest
 from sparsebench.spec import MethodSpec
 
@@ -124,14 +124,27 @@ def test_method_file_is_what_digests_cover(tmp_path: Path) -> None:
         method_file(spec("qest"))
 
 
-def test_taxonomy_has_a_row_for_every_method() -> None:
-    rows = taxonomy_rows()
-    assert {(row["phase"], row["method"]) for row in rows} == set(method_classes())
-    quest = next(row for row in rows if row["method"] == "quest")
-    assert (quest["unit"], quest["importance"], quest["budget"], quest["cache"]) == (
-        "page",
-        "token-to-page",
-        "uniform",
-        "full",
-    )
-    assert [row["phase"] for row in rows] == sorted((row["phase"] for row in rows), reverse=True)
+def test_two_methods_of_one_name_and_incomplete_ones_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Other(Quest):
+        pass
+
+    class Nameless(DecodeMethod):
+        prepare = select = Quest.select  # type: ignore[assignment]
+
+    for classes, message in (
+        (
+            [Quest, Other],
+            "Other is the decode method 'quest', and so is Quest in quest.py; give one of them another name",
+        ),
+        ([Nameless], "Nameless does not state its name, title, axes, source, preparation_flops, metadata_bytes"),
+    ):
+        monkeypatch.setattr("sparsebench.methods.registry._methods_in", lambda _, classes=classes: classes)
+        with pytest.raises(UserError, match=message):
+            method_classes.__wrapped__()
+
+
+def test_the_phases_of_a_name_and_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(EXTERNAL)
+    assert method_phases(spec(f"{path}:Mine")) == ["prefill"]
+    assert sorted(method_phases(spec("oracle"))) == ["decode", "prefill"] and method_phases(spec("qest")) == []

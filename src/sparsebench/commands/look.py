@@ -20,7 +20,8 @@ def add(commands: Commands) -> None:
     _config(sub)
     command(commands, "schema", "print the JSON schema of the config", _schema)
     command(commands, "columns", "print the columns of every table with units, as in docs/tables.md", _columns)
-    command(commands, "methods", "list the attention methods with their four axes", _methods)
+    sub = command(commands, "methods", "list the attention methods with their four axes", _methods)
+    sub.add_argument("--page", action="store_true", help="all that they state, as in docs/methods.md")
     command(commands, "presets", "list the models that a config may name without more", _presets)
     command(commands, "tasks", "list the tasks with metric, chance, minimum length, source", _tasks)
     sub = command(commands, "show-sample", "print one prompt, its gold answer and what would score", _show)
@@ -71,9 +72,13 @@ def _columns(_: argparse.Namespace) -> None:
         print(line)
 
 
-def _methods(_: argparse.Namespace) -> None:
+def _methods(given: argparse.Namespace) -> None:
     from sparsebench.methods import method_classes
+    from sparsebench.methods.page import methods_page
 
+    if given.page:
+        print("\n".join(methods_page()))
+        return
     for (phase, name), cls in sorted(method_classes().items()):
         axes = cls.axes
         print(

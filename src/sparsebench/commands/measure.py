@@ -63,7 +63,7 @@ def _common(sub: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar=("NAME", "KEY=VALUE"),
-        help="a method with its parameters; sparsity=[...] instead of --sparsity; phase=decode where it has two",
+        help="a method or file.py:Class, and parameters; sparsity=[...] for its own; phase=decode where it has two",
     )
     sub.add_argument("--sparsity", nargs="+", type=float, default=[0.8, 0.9, 0.95], metavar="S")
     sub.add_argument(
@@ -88,8 +88,8 @@ def _sweeps(given: argparse.Namespace) -> Sweeps:
 
 
 def _worded(words: list[str], sparsities: tuple[float, ...]) -> list[PhasedSweep]:
-    """``NAME KEY=VALUE ...`` as sweeps, one for each phase that has a method of the name."""
-    from sparsebench.methods import method_classes
+    """``NAME KEY=VALUE ...`` as sweeps, one for each phase that has a method of the name or file."""
+    from sparsebench.methods import method_classes, method_phases
 
     name, *settings = words
     params: dict[str, Any] = {}
@@ -103,10 +103,10 @@ def _worded(words: list[str], sparsities: tuple[float, ...]) -> list[PhasedSweep
             params[key] = value
     at = tuple(float(s) for s in params.pop("sparsity", sparsities))
     only = params.pop("phase", None)
-    phases = [phase for phase, known in method_classes() if known == name and only in (None, phase)]
+    made = MethodSpec(label=name.rpartition(":")[2], method=name, params=params)
+    phases = [phase for phase in method_phases(made) if only in (None, phase)]
     if not phases:
         raise unknown("method", name, {known for _, known in method_classes()}, "--method")
-    made = MethodSpec(label=name, method=name, params=params)
     return [PhasedSweep(spec=made, sparsities=(0.0,) if name == "dense" else at, phase=phase) for phase in phases]
 
 

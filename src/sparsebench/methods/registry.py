@@ -7,7 +7,6 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Iterable
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -40,8 +39,39 @@ def method_classes() -> dict[tuple[Phase, str], type[Method]]:
     for path in sorted(METHOD_FOLDER.glob("*.py")):
         if path.stem != "__init__":
             for method in _methods_in(importlib.import_module(f"sparsebench.methods.{path.stem}")):
-                found[method.phase, method.name] = method
+                if missing := method.unstated():
+                    raise UserError(f"{path}: {method.__name__} does not state its {', '.join(missing)}")
+                if (other := found.setdefault((method.phase, method.name), method)) is not method:
+                    raise UserError(
+                        f"{path}: {method.__name__} is the {method.phase} method {method.name!r}, and so is "
+                        f"{other.__name__} in {Path(inspect.getfile(other)).name}; give one of them another name"
+                    )
     return found
+
+
+def method_phases(spec: MethodSpec) -> list[Phase]:
+    """The phases in which ``spec`` names a method; none for an unknown name."""
+    if is_external(spec):
+        return [_external_class(spec).phase]
+    return [phase for phase, name in method_classes() if name == spec.method]
+
+
+def method_class(spec: MethodSpec, phase: Phase) -> type[Method]:
+    """The class that ``spec`` names; raises ``UserError`` as :func:`load_method` does."""
+    phases = method_phases(spec)
+    if phase in phases:
+        return _external_class(spec) if is_external(spec) else method_classes()[phase, spec.method]
+    if is_external(spec):
+        classes = _external_classes(spec).items()
+        serving = [f"{external_parts(spec)[0]}:{name}" for name, found in classes if found.phase == phase]
+    else:
+        serving = [name for kind, name in method_classes() if kind == phase]
+    if not phases:
+        raise unknown("method", spec.method, serving, f"{phase} method {spec.label!r}")
+    raise UserError(
+        f"{phase} method {spec.label!r}: {spec.method!r} is a {phases[0]} method and cannot serve {phase}; list it "
+        f"under {phases[0]} (allowed under {phase}: {', '.join(sorted(serving)) or 'none of that file'})"
+    )
 
 
 @overload
@@ -57,7 +87,7 @@ def load_method(spec: MethodSpec, phase: Phase) -> PrefillMethod | DecodeMethod:
         For an unknown method or parameter (with the nearest name), a value of the wrong type or outside its range,
         and a method that cannot serve ``phase``.
     """
-    found = _external_class(spec, phase) if is_external(spec) else _named_class(spec, phase)
+    found = method_class(spec, phase)
     params = _checked_params(spec, found)
     try:
         method = found(**params)
@@ -67,37 +97,18 @@ def load_method(spec: MethodSpec, phase: Phase) -> PrefillMethod | DecodeMethod:
     return method
 
 
-def _named_class(spec: MethodSpec, phase: Phase) -> type[Method]:
-    classes = method_classes()
-    if (phase, spec.method) in classes:
-        return classes[phase, spec.method]
-    other: Phase = "decode" if phase == "prefill" else "prefill"
-    if (other, spec.method) in classes:
-        raise _wrong_phase(spec, phase, other, (name for kind, name in classes if kind == phase))
-    raise unknown(
-        "method", spec.method, [name for kind, name in classes if kind == phase], f"{phase} method {spec.label!r}"
-    )
+def _external_classes(spec: MethodSpec) -> dict[str, type[Method]]:
+    path, _ = external_parts(spec)
+    return {found.__name__: found for found in _methods_in(_external_module(spec, path.resolve()))}
 
 
-def _wrong_phase(spec: MethodSpec, phase: Phase, right: Phase, allowed: Iterable[str]) -> UserError:
-    return UserError(
-        f"{phase} method {spec.label!r}: {spec.method!r} is a {right} method and cannot serve {phase}; list it under "
-        f"{right} (allowed under {phase}: {', '.join(sorted(allowed))})"
-    )
-
-
-def _external_class(spec: MethodSpec, phase: Phase) -> type[Method]:
-    path, name = external_parts(spec)
-    methods = {found.__name__: found for found in _methods_in(_external_module(spec, path.resolve()))}
+def _external_class(spec: MethodSpec) -> type[Method]:
+    (path, name), methods = external_parts(spec), _external_classes(spec)
     if name not in methods:
         raise unknown("class", name, methods, f"method {spec.label!r}: complete methods in {path}")
-    found = methods[name]
-    if missing := found.unstated():
+    if missing := methods[name].unstated():
         raise UserError(f"method {spec.label!r}: {spec.method} does not state its {', '.join(missing)}")
-    if found.phase != phase:
-        serving = (one for one, kind in methods.items() if kind.phase == phase)
-        raise _wrong_phase(spec, phase, found.phase, serving)
-    return found
+    return methods[name]
 
 
 def _external_module(spec: MethodSpec, path: Path) -> ModuleType:
