@@ -155,7 +155,8 @@ class DecodeMethod(Method):
         state
             What ``prepare`` returned.
         q
-            [R, H, D] the current query of each row; methods with ``fixed`` must not read its values.
+            [R, H, D] the current query of each row. Methods with ``fixed`` are asked before there is one: they get NaN,
+            in which R, D, dtype and device alone mean anything.
         budgets
             R shares of the prompt's KV entries to keep, in (0, 1], one per row.
         """
