@@ -89,6 +89,7 @@ def measuring(**generation: Any) -> dict[str, Any]:
         ({"tasks": {"x": {"task": "ruler_niah", "params": {"key": 2}}}}, "tasks: x", ("'key'", "did you mean 'keys'?")),
         ({"tasks": {"x": {"task": "ruler_niah", "params": {"keys": 0}}}}, "tasks: x", ("keys", "0")),
         ({"tasks": {"ruler_vt": {"models": ["mm"]}}}, "tasks.ruler_vt.models", ("unknown model 'mm'", "m")),
+        ({"decode": {"quest": {"models": ["mm"]}}}, "decode.quest.models", ("unknown model 'mm'", "m")),
         ({"decode": {"quest": {"lengths": [99]}}}, "decode.quest.lengths", ("[99]", "length of any task")),
         ({"decode": {"qest": None}}, "decode", ("qest", "did you mean 'quest'?", "snapkv")),
         ({"decode": {"vertical_slash": None}}, "decode", ("vertical_slash", "prefill method", "cannot serve decode")),

@@ -57,6 +57,18 @@ def test_a_task_may_name_its_models_and_a_method_its_lengths() -> None:
     assert asked == {256: ["dense", "quest", "snapkv"], 512: ["dense", "snapkv"]}
 
 
+def test_a_method_may_name_its_models() -> None:
+    g = grid(
+        models={"m": {"path": "/nowhere"}, "n": {"path": "/nowhere"}},
+        prefill={"block_sparse": {"models": ["n"]}},
+        decode={"quest": {"models": ["m"]}, "snapkv": None},
+    )
+    assert {key.model for key in g.cells if key.prefill == "block_sparse"} == {"n"}
+    assert {key.model for key in g.cells if key.prefill == "dense"} == {"m", "n"}
+    asked = {m: [s.spec.label for s in g.cell(Key(m, "dense", "vt", 256)).decode] for m in "mn"}
+    assert asked == {"m": ["dense", "quest", "snapkv"], "n": ["dense", "snapkv"]}
+
+
 def test_product_pairs_every_setting() -> None:
     assert grid(combine="product").rows(Key("m", "block_sparse", "niah", 256)) == 3 * 3 * 4
 

@@ -92,6 +92,7 @@ class MethodEntry(Spec):
     params: dict[str, Any] = Field({}, description="parameters of the method")
     sparsity: Sparsities | None = Field(None, description="default: the config's sparsity")
     lengths: Lengths | None = Field(None, description="lengths at which it runs; default: all")
+    models: tuple[str, ...] | None = Field(None, description="labels of the models that run it; default: all")
 
     @model_validator(mode="after")
     def _one_name(self) -> MethodEntry:

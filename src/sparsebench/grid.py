@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Literal
 
-from sparsebench.config import Config
+from sparsebench.config import Config, MethodEntry
 from sparsebench.engine.digest import engine_digest
 from sparsebench.methodfiles import method_file
 from sparsebench.names import method_spec, task_spec
@@ -64,7 +64,7 @@ class Grid:
                 if entry.models is not None and model not in entry.models:
                     continue
                 for length, prefill in product(entry.lengths or config.lengths, prefills):
-                    if not self._runs_at("prefill", prefill, length):
+                    if not self._runs_at("prefill", prefill, model, length):
                         continue
                     key = Key(model, prefill, task, length)
                     if limit is not None and length >= limit:
@@ -84,9 +84,9 @@ class Grid:
         """Cells that the models cannot take."""
         return self._keys[1]
 
-    def _runs_at(self, phase: Phase, label: str, length: int) -> bool:
-        entry = getattr(self.config, phase).get(label)
-        return entry is None or entry.lengths is None or length in entry.lengths
+    def _runs_at(self, phase: Phase, label: str, model: str, length: int) -> bool:
+        entry = getattr(self.config, phase).get(label) or MethodEntry()
+        return (entry.lengths is None or length in entry.lengths) and (entry.models is None or model in entry.models)
 
     def _limit(self, model: str) -> int | None:
         """The model's length limit as far as it is known before fetching; ``infer`` checks the real one again."""
@@ -148,7 +148,7 @@ class Grid:
         model = self.config.models[key.model]
         whole = key.prefill == DENSE or self.config.combine == "product"
         sparse = [label for label in self.config.decode if label != DENSE and whole]
-        decode = [DENSE, *(label for label in sparse if self._runs_at("decode", label, key.length))]
+        decode = [DENSE, *(label for label in sparse if self._runs_at("decode", label, key.model, key.length))]
         return CellSpec(
             model=key.model,
             prefill=self._sweeps["prefill", key.prefill],

@@ -61,6 +61,9 @@ def name_problems(config: Config) -> list[str]:
         for label, entry in getattr(config, phase).items():
             if label == "dense" and entry is not None and entry != type(entry)():
                 problems.append(f"{phase}.dense: takes no keys; allowed: `dense:` alone (it is always there)")
+            for name in (entry and entry.models) or ():
+                if name not in config.models:
+                    attempt(phase, unknown("model", name, config.models, f"{phase}.{label}.models"))
             stray = sorted(set((entry and entry.lengths) or ()) - lengths)
             if stray:
                 problems.append(
