@@ -81,12 +81,13 @@ class Planner:
         fetched = self.results / "models" / model
         entry = self.grid.config.models[model]
         if (fetched / "model.json").exists():
-            return ModelShape.from_folder(Path(read_info(fetched).folder), model)
+            info = read_info(fetched)
+            return ModelShape.from_folder(Path(info.folder), model, info.rope)
         if entry.path is not None:
-            return ModelShape.from_folder(Path(entry.path).expanduser(), model)
+            return ModelShape.from_folder(Path(entry.path).expanduser(), model, entry.rope)
         published = yaml.safe_load(SHAPES.read_text())
         name = entry.preset or model
-        return ModelShape.from_config(published[name], model) if name in published else None
+        return ModelShape.from_config(published[name], model, entry.rope) if name in published else None
 
     def models(self) -> Iterator[ModelPlan]:
         """One plan per model, in the config's order."""

@@ -15,6 +15,9 @@ from sparsebench.methods.dense import DenseDecode, DensePrefill
 from sparsebench.methods.quest import Quest
 from sparsebench.methods.snapkv import SnapKV
 from sparsebench.methods.vertical_slash import VerticalSlash
+from sparsebench.models.rope import Rope
+
+from ..engine.families import FAMILIES, make_config
 
 # As published with the models: meta-llama/Llama-3.1-8B-Instruct, google/gemma-3-12b-it.
 LLAMA = {
@@ -123,15 +126,6 @@ def test_estimates_by_hand(llama: ModelShape) -> None:
     assert decode_cost(llama, T, 1, 0.1, SnapKV()).metadata == 0
 
 
-FAMILIES = {
-    "llama": {"tie_word_embeddings": False},
-    "qwen2": {"tie_word_embeddings": True},
-    "qwen3": {"head_dim": 32},
-    "gemma2": {"head_dim": 32},
-    "gemma3_text": {"head_dim": 32, "sliding_window": 16},
-    "mistral": {"sliding_window": None},
-    "phi3": {"pad_token_id": 0},
-}
 TINY = {
     "vocab_size": 1000,
     "hidden_size": 128,
@@ -143,12 +137,28 @@ TINY = {
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_sizes_agree_with_the_modules_of_transformers(family: str) -> None:
-    given = {"model_type": family, **TINY, **FAMILIES[family]}
+def test_sizes_and_global_layers_are_those_of_the_engine_s_families(family: str) -> None:
+    config = make_config(family)
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**given))
-    matrices = sum(p.numel() for p in model.parameters() if p.ndim == 2)
-    assert ModelShape.from_config(given).parameters == matrices
+        model = AutoModelForCausalLM.from_config(config)
+    text = {id(p): p for part in (model.get_decoder(), model.get_output_embeddings()) for p in weights_of(part)}
+    shape = ModelShape.from_config(config.to_dict())
+    assert shape.parameters == sum(p.numel() for p in text.values())
+    assert shape.global_layers == FAMILIES[family].sparse_layers
+    assert shape.window_tok is None or shape.global_layers < shape.layers
+
+
+def weights_of(part: torch.nn.Module) -> list[torch.nn.Parameter]:
+    """Matrices that are no norms of heads."""
+    return [p for name, p in part.named_parameters() if p.ndim == 2 and "norm" not in name]
+
+
+def test_a_window_that_scaled_positions_outgrow_closes() -> None:
+    native = {"model_type": "mistral", **TINY, "sliding_window": 256, "max_position_embeddings": 256}
+    scaled = Rope(rope_type="yarn", factor=4.0, original_max_position_embeddings=256)
+    assert ModelShape.from_config(native).global_layers == 6
+    shape = ModelShape.from_config(native, rope=scaled)
+    assert (shape.global_layers, shape.window_tok) == (0, 256)
 
 
 def test_experts_count_once_each_but_serve_few() -> None:
@@ -161,10 +171,28 @@ def test_experts_count_once_each_but_serve_few() -> None:
     assert shape.active_parameters == shape.parameters - 6 * 2 * 3 * 128 * 320 - 1000 * 128
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen2"])
-def test_flops_agree_with_torch_s_counter(family: str) -> None:
+def test_shared_experts_and_dense_layers_serve_every_token() -> None:
+    experts = {"num_experts": 4, "num_experts_per_tok": 1, "moe_intermediate_size": 64}
+    given = {
+        "model_type": "qwen2_moe",
+        **TINY,
+        **experts,
+        "shared_expert_intermediate_size": 80,
+        "mlp_only_layers": [0],
+    }
+    shape = ModelShape.from_config(given)
+    # Three matrices an expert, three of four of which are not read in each of five layers; nor is the embedding.
+    assert shape.parameters - shape.active_parameters == 5 * 3 * 3 * 128 * 64 + 1000 * 128
+    # By layer: q, o, k, v; in the first a dense MLP; in others the experts, the shared one and both gates.
+    attention, dense_mlp = 128 * 32 * (2 * 4 + 2 * 2), 3 * 128 * 320
+    mixed = 3 * 128 * (4 * 64 + 80) + 128 * 4 + 128
+    assert shape.parameters == 6 * attention + dense_mlp + 5 * mixed + 2 * 1000 * 128
+
+
+@pytest.mark.parametrize(("family", "tied"), [("llama", False), ("qwen2", True)])
+def test_flops_agree_with_torch_s_counter(family: str, tied: bool) -> None:
     """torch counts what it runs: dense layers, attention over all pairs (no causality), the output for each token."""
-    given = {"model_type": family, **TINY, **FAMILIES[family]}
+    given = {"model_type": family, **TINY, "tie_word_embeddings": tied}
     config = AutoConfig.for_model(**given)
     config._attn_implementation = "eager"
     model = AutoModelForCausalLM.from_config(config).eval()
@@ -184,7 +212,6 @@ def test_flops_agree_with_torch_s_counter(family: str) -> None:
         ({"model_type": "no_such_family"}, "no family that transformers knows"),
         ({}, "no family that transformers knows"),
         ({"model_type": "deepseek_v3"}, "latent"),
-        ({"model_type": "qwen2_moe"}, "experts in some layers only, or shared ones"),
     ],
 )
 def test_what_the_model_does_not_know_is_named(config: dict[str, object], message: str) -> None:

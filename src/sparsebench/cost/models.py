@@ -26,7 +26,7 @@ def models_table(folders: Sequence[Path], tokenizers: Mapping[str, str]) -> pa.T
     rows = []
     for folder in folders:
         info = read_info(folder)
-        shape = ModelShape.from_folder(Path(info.folder), info.name)
+        shape = ModelShape.from_folder(Path(info.folder), info.name, info.rope)
         rows.append(
             {
                 "model": info.name,

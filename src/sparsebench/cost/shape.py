@@ -1,18 +1,27 @@
-"""The facts of a model that its cost follows from, read from a transformers config."""
+"""The facts of a model that its cost follows from: its transformers config, and its modules without their numbers."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 from sparsebench.counting import causal_pairs
 from sparsebench.errors import UserError
 from sparsebench.methods.base import Heads
+from sparsebench.models.rope import Rope, never_closes
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 ITEMSIZE = 2  # bytes of a weight or a KV channel: costs are those of 16-bit inference, whatever a run computed in
 _GLOBAL, _SLIDING = "full_attention", "sliding_attention"
+_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 
 
 @dataclass(frozen=True)
@@ -59,53 +68,54 @@ class ModelShape:
         return causal_pairs(inside) + (length - inside) * inside
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any], name: str = "model") -> ModelShape:
+    def from_config(cls, config: Mapping[str, Any], name: str = "model", rope: Rope | None = None) -> ModelShape:
         """Facts of a transformers config, as ``config.json`` holds it; what it leaves out is the family's default.
+
+        Parameters
+        ----------
+        rope
+            Scaling of positions instead of the one that the config states.
 
         Raises
         ------
         UserError
-            For an unknown family, and for attention or experts of a kind that the cost model does not know.
+            For an unknown family, and for attention of a kind that the cost model does not know.
         """
-        from transformers import AutoConfig
+        from transformers import AutoConfig, AutoModelForCausalLM
 
         try:
             whole = AutoConfig.for_model(**config)
+            text = whole.get_text_config(decoder=True)
+            if rope is not None:
+                rope.put_into(text)
+            global_layers, window = _layers(text, name)
+            with torch.device("meta"):
+                weights, active = _weights(AutoModelForCausalLM.from_config(whole), text)
         except (TypeError, ValueError, KeyError) as error:
+            if isinstance(error, UserError):
+                raise
             raise UserError(f"models.{name}: config.json is of no family that transformers knows ({error})") from None
-        text = whole.get_text_config()
-        heads, hidden = text.num_attention_heads, text.hidden_size
-        kv_heads = getattr(text, "num_key_value_heads", None) or heads
-        head_dim = getattr(text, "head_dim", None) or hidden // heads
-        global_layers, window = _layers(text, name)
-        experts, active, intermediate = _experts(text, name)
-        attention = hidden * head_dim * (2 * heads + 2 * kv_heads)
-        mlp, router = 3 * hidden * intermediate, hidden * experts if experts > 1 else 0
-        output = hidden * text.vocab_size
-        tied = bool(getattr(text, "tie_word_embeddings", False))
-        layers = text.num_hidden_layers
+        heads = text.num_attention_heads
         return cls(
-            parameters=layers * (attention + experts * mlp + router) + output * (1 if tied else 2),
-            active_parameters=layers * (attention + active * mlp + router) + output,
-            layers=layers,
+            parameters=weights,
+            active_parameters=active,
+            layers=text.num_hidden_layers,
             global_layers=global_layers,
             window_tok=window,
             heads=heads,
-            kv_heads=kv_heads,
-            head_dim=head_dim,
-            hidden=hidden,
-            intermediate=intermediate,
+            kv_heads=getattr(text, "num_key_value_heads", None) or heads,
+            head_dim=getattr(text, "head_dim", None) or text.hidden_size // heads,
+            hidden=text.hidden_size,
+            intermediate=getattr(text, "moe_intermediate_size", None) or text.intermediate_size,
             vocabulary=text.vocab_size,
         )
 
     @classmethod
-    def from_folder(cls, folder: Path, name: str = "model") -> ModelShape:
-        """Facts of the model whose ``config.json`` lies in ``folder``."""
-        import json
-
+    def from_folder(cls, folder: Path, name: str = "model", rope: Rope | None = None) -> ModelShape:
+        """Facts of the model whose ``config.json`` lies in ``folder``; see :meth:`from_config`."""
         file = folder / "config.json"
         try:
-            return cls.from_config(json.loads(file.read_text()), name)
+            return cls.from_config(json.loads(file.read_text()), name, rope)
         except (OSError, ValueError) as error:
             if isinstance(error, UserError):
                 raise
@@ -122,20 +132,21 @@ def _layers(text: Any, name: str) -> tuple[int, int | None]:
             f"models.{name}: attention of kind {', '.join(odd) or 'latent (MLA)'}; "
             "the cost model knows full and sliding-window attention over plain keys and values"
         )
+    if never_closes(window, text):
+        return len(kinds), None
     count = kinds.count(_GLOBAL)
     return count, window if count < len(kinds) else None
 
 
-def _experts(text: Any, name: str) -> tuple[int, int, int]:
-    """MLPs per layer, those that serve one token, and channels inside each."""
-    experts = next((n for key in ("num_local_experts", "num_experts") if (n := getattr(text, key, None))), 1)
-    if experts == 1:
-        return 1, 1, text.intermediate_size
-    mixed = getattr(text, "mlp_only_layers", None) or getattr(text, "decoder_sparse_step", 1) != 1
-    if mixed or getattr(text, "shared_expert_intermediate_size", None) or getattr(text, "n_shared_experts", None):
-        raise UserError(
-            f"models.{name}: experts in some layers only, or shared ones; the cost model knows dense MLPs and layers "
-            "that all have the same experts"
-        )
-    width = getattr(text, "moe_intermediate_size", None) or text.intermediate_size
-    return experts, text.num_experts_per_tok, width
+def _weights(model: PreTrainedModel, text: Any) -> tuple[int, int]:
+    """Weights of the text model, and of those that one token passes through; norms and biases left out."""
+    experts = next((n for key in _EXPERTS if (n := getattr(text, key, None))), 1)
+    served = text.num_experts_per_tok / experts if experts > 1 else 1
+    every = passed = 0
+    for name, weight in model.get_decoder().layers.named_parameters():
+        if weight.ndim > 1 and not re.search("norm|bias", name):
+            every += weight.numel()
+            passed += round(weight.numel() * (served if ".experts." in name else 1))
+    embedding, output = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    tables = embedding.numel() + (0 if output is embedding else output.numel())
+    return every + tables, passed + output.numel()

@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
 from sparsebench.errors import UserError
+from sparsebench.models.rope import never_closes
 
 INTERFACE = "sparsebench"
 _PLACES = ("position_ids", "cache_position", "position_embeddings")  # in queries and keys already, after RoPE
@@ -26,7 +27,6 @@ class Call:
     """One layer's attention: q [B, H, T, D] and the new tokens' k, v [B, G, T, D], after RoPE.
 
     ``window`` is the layer's sliding window in tokens (None: global layer), ``softcap`` the cap on logits (None: none).
-    A window as long as the longest sequence that the model takes never closes: such a layer is global.
     """
 
     layer: int
@@ -64,7 +64,7 @@ def _attention(
     if attention_mask is not None:
         raise RuntimeError(f"attention {INTERFACE!r} takes no mask: the engine never pads, causality is its own")
     _check_plain(module, query, key, value, is_causal, more)
-    if sliding_window is not None and sliding_window >= getattr(module.config, "max_position_embeddings", torch.inf):
+    if never_closes(sliding_window, module.config):
         sliding_window = None
     scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
     call = Call(int(module.layer_idx), query, key, value, scale, sliding_window, softcap)  # type: ignore[arg-type]

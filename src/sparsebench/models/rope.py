@@ -72,6 +72,11 @@ class Rope(Spec):
         config.validate_rope()
 
 
+def never_closes(window: int | None, config: Any) -> bool:
+    """Whether a sliding window is as long as the longest sequence that the model takes: such a layer is global."""
+    return window is not None and window >= (getattr(config, "max_position_embeddings", None) or 2**31)
+
+
 def long_above(config: Any) -> int | None:
     """Length in tokens above which a sequence takes LongRoPE's long factors; None for other scalings."""
     rope = config.rope_parameters or {}
