@@ -91,7 +91,8 @@ def test_round_trip(tiny_llama_dir: Path, tmp_path: Path) -> None:
 def test_damage_is_told_with_the_remedy(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "model.json").write_text(content)
-    with pytest.raises(UserError, match="delete the folder and run again"):
+    remedy = "no such file; fetching a model makes" if content is None else "delete the folder and run again"
+    with pytest.raises(UserError, match=remedy):
         read_info(tmp_path)
 
 
