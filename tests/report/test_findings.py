@@ -148,6 +148,8 @@ def figures_of(row: dict) -> set[str]:
             continue
         low, high = row.get(f"{column}_low"), row.get(f"{column}_high")
         found |= {f"{value:.2f}", f"{value:.2g}"}
+        if column == "speedup":
+            found.add(f"{value:.3g} ± {value * row['spread_ms'] / row['time_ms']:.1g}")
         if low is not None and high is not None:
             found.add(f"{100 * value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]")
             found |= {f"{sign} [{low:.2f}, {high:.2f}]" for sign in (f"{value:.2f}", f"{value:+.2f}")}
@@ -331,15 +333,20 @@ def test_fits_are_held_against_the_guess() -> None:
 def test_speed_names_its_device_and_its_crossing() -> None:
     lines = [
         line("measurements", kind="attention", device="NVIDIA H200", model="H32 G8 D128", phase="prefill",
-             method="block_sparse", length_tok=length, sparsity=sparsity, rows=1, speedup=ratio)
+             method="block_sparse", length_tok=length, sparsity=sparsity, rows=1, speedup=ratio, readings=9,
+             time_ms=8.0, spread_ms=0.4, baseline_ms=8 * ratio)
         for sparsity in (0.9, 0.95)
-        for length, ratio in ((2048, 1.1), (4096, 0.5), (8192, 1.5), (131072, 16.0))
+        for length, ratio in ((2048, 1.1), (4096, 1.04), (8192, 1.5), (131072, 16.0))
     ]  # fmt: skip
     (text,) = [plain(s) for s in speed.sentences(only(measurements=lines))]
     assert text.startswith("On NVIDIA H200, attention of one layer (H32 G8 D128) in prefill, 131,072 tokens, 1 row")
-    assert "sparsity 0.95: speed relative to dense is 16 for block_sparse" in text
-    # Faster at 2,048 but not at 4,096: what counts is from where on it stays faster.
+    assert "sparsity 0.95: speed relative to dense (median of 9 timings" in text
+    # 16 x 0.4 / 8
+    assert "is 16 ± 0.8 for block_sparse" in text
+    # Faster at 2,048, but at 4,096 by less than the spread: what counts is from where on it stays faster.
     assert "block_sparse from 8,192" in text
+    (single,) = [plain(s) for s in speed.sentences(only(measurements=[x for x in lines if x["length_tok"] == 2048]))]
+    assert "of the lengths timed" not in single
 
 
 def test_cells_that_were_dropped_are_told_with_their_reason() -> None:

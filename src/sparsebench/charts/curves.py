@@ -30,7 +30,7 @@ class Measure:
             type=self.kind,
             zero=False,
             nice=self.kind != "log",
-            **({"domain": list(self.domain)} if self.domain else {}),
+            **({"domain": list(self.domain)} if self.domain else {"padding": 6}),
         )
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
@@ -77,6 +77,12 @@ def listed(parts: Sequence[Markup | str]) -> Markup:
     """``a, b and c``."""
     safe = [Markup.escape(p) for p in parts]
     return safe[0] if len(safe) == 1 else Markup(", ").join(safe[:-1]) + " and " + safe[-1]
+
+
+def spanned(values: Iterable[int]) -> str:
+    """``5``, or ``5 to 12`` where values differ."""
+    least, *_, most = sorted(values) * 2
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def plural(count: int, noun: str, several: str = "") -> str:

@@ -24,6 +24,7 @@ CAPTION = (
 )
 
 COLUMNS = "method sparsity panel speedup kept kept_low kept_high attention_share density n"
+FINE = (1, 1.2, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)
 KEPT = Measure("kept", "kept of dense", format="%")
 
 
@@ -56,6 +57,16 @@ def paired(frontier: pl.DataFrame, measurements: pl.DataFrame) -> pl.DataFrame:
     ).filter(pl.col("length_tok") == pl.col("length_tok").max().over(place))
 
 
+def _marks(ends: list[float]) -> list[float]:
+    """1, 2, 5 of each decade, or more of them where the range is short."""
+    for steps in ((1, 2, 5), FINE):
+        every = [round(step * 10.0**decade, 3) for decade in range(-2, 3) for step in steps]
+        marks = [mark for mark in every if min(ends) / 1.3 <= mark <= max(ends) * 1.3]
+        if len(marks) > 2:
+            break
+    return marks
+
+
 def _panels(title: str, lines: pl.DataFrame, methods: Methods) -> Any:
     tokens = pl.col("timed_tok").map_elements(lambda n: f"{n:,}", pl.String)
     scored = pl.col("length_tok").map_elements(lambda n: f"{n:,}", pl.String)
@@ -67,7 +78,7 @@ def _panels(title: str, lines: pl.DataFrame, methods: Methods) -> Any:
     panels = frame["panel"].unique().sort().to_list()
     ends = [1.0, *frame["speedup"]]
     scale = alt.Scale(type="log", domain=[min(ends) / 1.3, max(ends) * 1.3], nice=False)
-    marks = [m for m in (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if min(ends) / 1.3 <= m <= max(ends) * 1.3]
+    marks = _marks(ends)
     x = alt.X(
         "speedup:Q",
         title="times as fast as dense",

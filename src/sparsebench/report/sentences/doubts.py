@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from markupsafe import Markup
 
 from sparsebench.grid import Dropped
-from sparsebench.report.phrases import accuracy, linked, listed, name, plural, share
+from sparsebench.report.phrases import accuracy, linked, listed, name, plural, share, spanned
 from sparsebench.report.rows import Row
 from sparsebench.stats.configuration import DENSE
 
@@ -25,9 +25,9 @@ def doubts(rows: list[Row], dropped: Sequence[Dropped] = ()) -> list[Markup]:
                 plural(len(missing), "row"), linked(f"{worst['method']} at {worst['sparsity']:g}", worst)
             )
         )
-    few = sorted({r["n"] for r in rows if r["n"] < FEW_SAMPLES})
+    few = [r["n"] for r in rows if r["n"] < FEW_SAMPLES]
     if few:
-        said.append(Markup("Some rows rest on {} samples only: their intervals are wide.").format(_range(few)))
+        said.append(Markup("Some rows rest on {} samples only: their intervals are wide.").format(spanned(few)))
     return said + _budgets(rows)
 
 
@@ -68,10 +68,6 @@ def _fate(group: list[Row], rows: list[Row]) -> str:
 def averaged(row: Row, rows: list[Row]) -> bool:
     """Whether means over tasks hold this line's task at its length."""
     return any(r["signal"] and r["task"] == row["task"] and r["length_tok"] == row["length_tok"] for r in rows)
-
-
-def _range(values: list[int]) -> str:
-    return f"{values[0]}" if len(values) == 1 else f"{values[0]} to {values[-1]}"
 
 
 def _budgets(rows: list[Row]) -> list[Markup]:

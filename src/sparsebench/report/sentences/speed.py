@@ -8,7 +8,7 @@ import polars as pl
 from markupsafe import Markup
 
 from sparsebench.charts.timed import KINDS, timed
-from sparsebench.report.phrases import linked, listed
+from sparsebench.report.phrases import linked, listed, spanned
 from sparsebench.report.rows import Numbered, Row
 
 TITLE = "What it gains in time"
@@ -28,7 +28,10 @@ def sentences(rows: Numbered) -> Iterator[Markup]:
         top = max(r["sparsity"] for r in group if r["length_tok"] == longest)
         last = [r for r in group if r["length_tok"] == longest and r["sparsity"] == top]
         last.sort(key=lambda r: (-r["speedup"], r["method"]))
-        text = Markup("On {}, {} ({}) in {}, {} tokens, {}, sparsity {}: speed relative to dense is {}").format(
+        text = Markup(
+            "On {}, {} ({}) in {}, {} tokens, {}, sparsity {}: speed relative to dense (median of {} timings, ± half "
+            "their interquartile range) is {}"
+        ).format(
             device,
             KINDS[kind],
             model,
@@ -36,22 +39,27 @@ def sentences(rows: Numbered) -> Iterator[Markup]:
             f"{longest:,}",
             "1 row" if count == 1 else f"{count} rows",
             f"{top:g}",
-            listed([Markup("{} for <b>{}</b>").format(linked(f"{r['speedup']:.2g}", r), r["method"]) for r in last]),
+            spanned([r["readings"] for r in last]),
+            listed([Markup("{} for <b>{}</b>").format(_speed(r), r["method"]) for r in last]),
         )
         crossings = [f"{r['method']} from {r['length_tok']:,}" for r in _crossings(group, top)]
-        if crossings:
+        if crossings and len({r["length_tok"] for r in group}) > 1:
             text += Markup("; faster than dense, of the lengths timed, {}").format(listed(crossings))
         yield text + "."
 
 
+def _speed(row: Row) -> Markup:
+    return linked(f"{row['speedup']:.3g} ± {row['speedup'] * row['spread_ms'] / row['time_ms']:.1g}", row)
+
+
 def _crossings(group: list[Row], sparsity: float) -> list[Row]:
-    """Per method the shortest length from which on it is faster than dense at all longer ones timed."""
+    """Per method the shortest length from which on it is faster than dense, by more than the spread, at all timed."""
     found = []
     for method in sorted({r["method"] for r in group}):
         lines = [r for r in group if r["method"] == method and r["sparsity"] == sparsity]
         faster = None
         for row in sorted(lines, key=lambda r: -r["length_tok"]):
-            if row["speedup"] <= 1:
+            if row["time_ms"] + row["spread_ms"] >= row["baseline_ms"]:
                 break
             faster = row
         if faster is not None:
