@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
@@ -121,3 +122,25 @@ def test_export_keeps_every_figure_and_what_the_device_is(tmp_path) -> None:
         read = pl.read_csv(tmp_path / f"{name}.csv")
         assert read.columns == MEASUREMENTS.names and read.row(0) == tuple(row.values())
         assert about.items() <= json.loads((tmp_path / f"{name}.json").read_text()).items()
+
+
+def test_the_table_of_the_page_is_what_was_measured() -> None:
+    root = Path(__file__).parents[2]
+    measured = pl.read_csv(root / "resources/measurements/h200_attention.csv").filter(pl.col("length_tok") == 131072)
+    page = (root / "docs/performance.md").read_text()
+    body = page.partition("## At 131,072 tokens")[2].partition("\n\nCrossover")[0]
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in body.splitlines() if line.startswith("| ")]
+    method = ""
+    assert len(lines) == 9
+    for name, sparsity, chosen, attended, total, ratio, rate, _ in lines[1:]:
+        method = name.partition(",")[0] or method
+        row = measured.row(
+            by_predicate=(pl.col("method") == method) & (pl.col("sparsity") == float(sparsity)), named=True
+        )
+        assert float(ratio) == pytest.approx(row["speedup"], abs=0.006 if row["speedup"] < 10 else 0.06)
+        for text, ms in ((chosen, row["estimation_ms"]), (attended, row["attention_ms"]), (total, row["time_ms"])):
+            if text != "once":
+                value, unit = text.split()
+                assert float(value) == pytest.approx(ms * {"ms": 1, "us": 1e3}[unit], rel=0.005)
+        value, unit = rate.split()[:2]
+        assert float(value) == pytest.approx(row[{"TFLOP/s": "tflop_s", "TB/s": "tb_s"}[unit]], rel=0.025)

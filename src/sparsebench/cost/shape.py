@@ -88,13 +88,21 @@ class ModelShape:
             text = whole.get_text_config(decoder=True)
             if rope is not None:
                 rope.put_into(text)
-            global_layers, window = _layers(text, name)
+            _layers(text, name)  # before modules are made, which an odd config cannot tell as well
             with torch.device("meta"):
-                weights, active = _weights(AutoModelForCausalLM.from_config(whole), text)
+                model = AutoModelForCausalLM.from_config(whole)
+        except UserError:
+            raise
         except (TypeError, ValueError, KeyError) as error:
-            if isinstance(error, UserError):
-                raise
             raise UserError(f"models.{name}: config.json is of no family that transformers knows ({error})") from None
+        return cls.of(model, name)
+
+    @classmethod
+    def of(cls, model: PreTrainedModel, name: str = "model") -> ModelShape:
+        """Facts of a model of transformers, whose weights may lie on the device ``meta``."""
+        text = model.config.get_text_config(decoder=True)
+        global_layers, window = _layers(text, name)
+        weights, active = _weights(model, text)
         heads = text.num_attention_heads
         return cls(
             parameters=weights,
@@ -116,9 +124,9 @@ class ModelShape:
         file = folder / "config.json"
         try:
             return cls.from_config(json.loads(file.read_text()), name, rope)
+        except UserError:
+            raise
         except (OSError, ValueError) as error:
-            if isinstance(error, UserError):
-                raise
             raise UserError(f"models.{name}: {file} is not readable ({error})") from None
 
 

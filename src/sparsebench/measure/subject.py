@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel
 
-from sparsebench.counting import causal_pairs
-from sparsebench.engine.memory import Memory
+from sparsebench.cost.model import prefill_cost
+from sparsebench.cost.shape import ITEMSIZE, ModelShape
 from sparsebench.engine.ops import Ops
 from sparsebench.engine.rows import Question
 from sparsebench.measure.device import Ceilings
+from sparsebench.methods.dense import DenseDecode, DensePrefill
 from sparsebench.provenance import device_name
 
 
@@ -32,31 +34,22 @@ class Subject:
         """Where it runs."""
         return self.model.device
 
-    def step_weight_bytes(self) -> int:
-        """Weights that a decode step reads: all but the input embedding, of which it reads a row per token.
+    @cached_property
+    def shape(self) -> ModelShape:
+        """Its sizes, counted from its modules."""
+        return ModelShape.of(self.model, self.label)
 
-        With tied embeddings the same matrix makes the logits and is read.
-        """
-        held = sum(p.numel() * p.element_size() for p in self.model.parameters())
-        table = self.model.get_input_embeddings().weight
-        tied = self.model.get_output_embeddings().weight is table
-        return held - (0 if tied else table.numel() * table.element_size())
+    def step_weight_bytes(self) -> int:
+        """Weights that a decode step of one row reads: all but the input embedding and experts that do not serve it."""
+        return self.shape.active_parameters * self.model.dtype.itemsize
 
     def kv_bytes(self, tokens: float) -> float:
         """Keys and values of so many tokens, over all layers."""
-        return tokens * Memory.of(self.model).kv_bytes_per_tok
+        return tokens * self.shape.kv_bytes_per_tok / ITEMSIZE * self.model.dtype.itemsize
 
     def prefill_flops(self, length: int, density: float) -> float:
-        """FLOPs of the layers over a prompt: products with all weights, and attention over ``density`` of the pairs.
-
-        Counts sliding-window layers as global ones.
-        """
-        layers = self.model.get_decoder().layers
-        weights = sum(m.weight.numel() for m in layers.modules() if isinstance(m, torch.nn.Linear))
-        config = self.model.config.get_text_config()
-        memory = Memory.of(self.model)
-        pairs = causal_pairs(length) * density
-        return 2.0 * weights * length + 4.0 * memory.head_dim * config.num_attention_heads * memory.layers * pairs
+        """FLOPs of a prompt: products with all weights, and attention over ``density`` of the pairs."""
+        return prefill_cost(self.shape, length, density, DensePrefill(), DenseDecode()).total
 
     def question(self, length: int, new_tok: int) -> Question:
         """A prompt of ``length`` random tokens, the same at every call."""
@@ -66,13 +59,12 @@ class Subject:
 
     def row(self) -> dict[str, Any]:
         """Columns that all rows of this model share."""
-        memory = Memory.of(self.model)
         return {
             "device": device_name(),
             "model": self.label,
-            "heads": int(self.model.config.get_text_config().num_attention_heads),
-            "kv_heads": memory.kv_heads,
-            "head_dim": memory.head_dim,
+            "heads": self.shape.heads,
+            "kv_heads": self.shape.kv_heads,
+            "head_dim": self.shape.head_dim,
             "dtype": str(self.model.dtype).removeprefix("torch."),
         }
 
