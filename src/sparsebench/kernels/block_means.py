@@ -41,23 +41,10 @@ def _block_means(
 
 
 def block_means(q: Tensor, k: Tensor, block: int) -> tuple[Tensor, Tensor]:
-    """Means of queries and keys over blocks of tokens.
+    """See :func:`sparsebench.kernels.block_means_ref.block_means`.
 
-    Parameters
-    ----------
-    q, k
-        [B, H, T, D] and [B, G, T, D], any strides; bfloat16, float16 or float32.
-    block
-        Tokens per block, a power of two.
-
-    Returns
-    -------
-    float32 [B, H, N, D] and [B, G, N, D], N = ceil(T / block); the last block over its own tokens.
-
-    Raises
-    ------
-    ValueError
-        For a shape, dtype or device that the kernel cannot take.
+    Inputs of any strides, in bfloat16, float16 or float32; ``block`` a power of two. Raises ``ValueError`` for a shape,
+    dtype or device that the kernel cannot take.
     """
     op = "block_means"
     check_device(op, q, k)

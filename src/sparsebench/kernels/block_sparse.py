@@ -104,29 +104,10 @@ def block_sparse_attention(
     scale: float,
     softcap: float | None = None,
 ) -> Tensor:
-    """Causal attention in which each query block reads its listed key blocks only.
+    """See :func:`sparsebench.kernels.block_sparse_ref.block_sparse_attention`.
 
-    Parameters
-    ----------
-    q
-        [B, H, T, D], any strides with the last one 1; bfloat16, float16 or float32, D up to 256.
-    k, v
-        [B, G, T, D].
-    blocks, count
-        int32 [B, H, N, n] and [B, H, N], as in :class:`sparsebench.selection.BlockSelection`.
-    block
-        Tokens per block: 16, 32, 64 or 128.
-    scale, softcap
-        Factor on q . k, and cap of the scaled logits.
-
-    Returns
-    -------
-    [B, H, T, D] in the dtype of ``q``; sums in float32.
-
-    Raises
-    ------
-    ValueError
-        For a shape, dtype, block size or device that the kernel cannot take.
+    bfloat16, float16 or float32, D up to 256, blocks of 16, 32, 64 or 128 tokens; what is not contiguous along D is
+    copied. Raises ``ValueError`` for a shape, dtype, block size or device that the kernel cannot take.
     """
     op = "block_sparse_attention"
     check_prefill(op, q, k, v, blocks, count)

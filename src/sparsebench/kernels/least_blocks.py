@@ -69,27 +69,10 @@ def _write(order, state, blocks, count, H, N, NP: tl.constexpr):
 
 
 def least_blocks(order: Tensor, length: int, block: int, pairs: int) -> tuple[Tensor, Tensor]:
-    """Per batch entry, the key blocks up to the greatest order for which all kept query-key pairs fit ``pairs``.
+    """See :func:`sparsebench.kernels.least_blocks_ref.least_blocks`.
 
-    Parameters
-    ----------
-    order
-        float32 [B, H, N, N] by query and key block, >= 0, N up to 32768. What lies above the diagonal is ignored; the
-        diagonal block of each query block is always kept.
-    length, block
-        Tokens, and tokens per block; N = ceil(length / block).
-    pairs
-        Query-key pairs that all heads of a batch entry may keep together.
-
-    Returns
-    -------
-    blocks, count
-        int32 [B, H, N, N] and [B, H, N]: ascending key blocks, valid up to ``count``; the rest is not written.
-
-    Raises
-    ------
-    ValueError
-        For a shape, dtype or device that the kernel cannot take.
+    N up to 32768; entries of ``blocks`` past ``count`` are not written. Raises ``ValueError`` for a shape, dtype or
+    device that the kernel cannot take.
     """
     op = "least_blocks"
     check_device(op, order)

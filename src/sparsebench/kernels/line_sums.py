@@ -101,25 +101,10 @@ def _sums(
 
 
 def line_sums(q: Tensor, k: Tensor, *, scale: float, softcap: float | None = None) -> tuple[Tensor, Tensor]:
-    """Causal attention weights of the last queries of a prompt, summed over columns and over diagonals.
+    """See :func:`sparsebench.kernels.line_sums_ref.line_sums`.
 
-    Parameters
-    ----------
-    q
-        [B, H, L, D]: the queries of the last L positions; bfloat16, float16 or float32, D up to 256.
-    k
-        [B, G, S, D] in the dtype of ``q``.
-    scale, softcap
-        Factor on q . k, and cap of the scaled logits.
-
-    Returns
-    -------
-    float32 [B, H, S] and [B, H, S]: by key position s, and by distance o = t - s. Each sums to L.
-
-    Raises
-    ------
-    ValueError
-        For a shape, dtype or device that the kernel cannot take.
+    bfloat16, float16 or float32, D up to 256. Raises ``ValueError`` for a shape, dtype or device that the kernel cannot
+    take.
     """
     op = "line_sums"
     check_device(op, q, k)

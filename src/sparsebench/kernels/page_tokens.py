@@ -143,34 +143,10 @@ def page_tokens(
     scale: float,
     softcap: float | None = None,
 ) -> Tensor:
-    """Positions in the last page and in the best others, per row and KV head.
+    """See :func:`sparsebench.kernels.page_tokens_ref.page_tokens`.
 
-    A page's bound for a query is the sum over channels of ``max(q * lowest, q * highest)``, scaled and capped; a page's
-    score is the softmax of the bounds over all pages, summed over the query heads of the KV head.
-
-    Parameters
-    ----------
-    q
-        [R, H, D]; bfloat16, float16 or float32, D up to 256.
-    lowest, highest
-        [G, P, D] in the dtype of ``q``, P up to 32768: least and greatest key of each page and channel; the last page
-        may be short.
-    pages
-        int32 [R]: how many pages each row reads beside the last one.
-    width
-        The greatest of ``pages``.
-    page, length
-        Tokens per page, and of all P pages together.
-
-    Returns
-    -------
-    int32 [R, G, n] with n = tokens of the last page + width * page: the last page's tokens, then those of the chosen
-    pages. Valid are the first ``tokens of the last page + pages * page`` of each row.
-
-    Raises
-    ------
-    ValueError
-        For a shape, dtype or device that the kernel cannot take.
+    bfloat16, float16 or float32, bounds in the dtype of ``q``, D up to 256, P up to 32768. Raises ``ValueError`` for a
+    shape, dtype or device that the kernel cannot take.
     """
     op = "page_tokens"
     check_device(op, q, lowest, highest, pages)

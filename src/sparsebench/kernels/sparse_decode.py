@@ -190,36 +190,10 @@ def sparse_decode_attention(
     softcap: float | None = None,
     suffix_len: Tensor | None = None,
 ) -> Tensor:
-    """Attention of one query per row over its selected prompt entries and its whole suffix, in one softmax.
+    """See :func:`sparsebench.kernels.sparse_decode_ref.sparse_decode_attention`.
 
-    Parameters
-    ----------
-    q
-        [R, H, D]; bfloat16, float16 or float32, D up to 256.
-    k, v
-        [G, N, D]: the prompts' entries, several prompts laid end to end.
-    span
-        int32 [R, 2]: start and stop of the row's own prompt inside N.
-    tokens
-        int32 [R, G, n]: selected positions relative to the row's start, in any order.
-    count
-        int32 [R, G]: valid entries of ``tokens``; -1 selects the whole span.
-    k_suffix, v_suffix
-        [R, G, t, D]: what the row has generated so far.
-    scale, softcap
-        Factor on q . k, and cap of the scaled logits.
-    suffix_len
-        int32 [R]: valid entries of the suffix where it is a buffer of fixed size (a captured CUDA graph); all t when
-        omitted.
-
-    Returns
-    -------
-    [R, H, D] in the dtype of ``q``; sums in float32. A row with no key at all is NaN.
-
-    Raises
-    ------
-    ValueError
-        For a shape, dtype or device that the kernel cannot take.
+    bfloat16, float16 or float32, D up to 256. A row with no key at all is NaN. Raises ``ValueError`` for a shape, dtype
+    or device that the kernel cannot take.
     """
     _check(q, k, v, span, tokens, count, k_suffix, v_suffix)
     (R, H, D), G = q.shape, k.shape[0]

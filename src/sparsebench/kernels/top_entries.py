@@ -102,30 +102,9 @@ def _top_entries(
 def top_entries(
     scores: Tensor, count: Tensor, width: int, *, diagonal: int | None = None, sink: bool = False
 ) -> Tensor:
-    """Positions of the ``count`` greatest entries of each row; of equal entries the first come first.
+    """See :func:`sparsebench.kernels.top_entries_ref.top_entries`.
 
-    Parameters
-    ----------
-    scores
-        float32 [..., T, n], no NaN where they compete; n up to 32768.
-    count
-        int32 [T]; 1 <= count <= width <= n.
-    width
-        Length of the lists.
-    diagonal
-        When set, row t keeps entry ``diagonal + t`` before all others and none behind it, whatever stands there;
-        ``count`` must not exceed ``diagonal + t + 1``.
-    sink
-        Entry 0 comes next before all others.
-
-    Returns
-    -------
-    int32 [..., T, width], ascending within the first ``count``; what lies past it is 0.
-
-    Raises
-    ------
-    ValueError
-        For a shape, dtype or device that the kernel cannot take.
+    n up to 32768. Raises ``ValueError`` for a shape, dtype or device that the kernel cannot take.
     """
     op = "top_entries"
     check_device(op, scores, count)

@@ -166,27 +166,10 @@ def vertical_slash_attention(
     scale: float,
     softcap: float | None = None,
 ) -> Tensor:
-    """Causal attention in which query t reads key s <= t if s is a column or t - s a diagonal of its head.
+    """See :func:`sparsebench.kernels.vertical_slash_ref.vertical_slash_attention`.
 
-    Parameters
-    ----------
-    q
-        [B, H, T, D], any strides with the last one 1; bfloat16, float16 or float32, D up to 256.
-    k, v
-        [B, G, T, D].
-    columns, column_count, diagonals, diagonal_count
-        As in :class:`sparsebench.selection.LineSelection`.
-    scale, softcap
-        Factor on q . k, and cap of the scaled logits.
-
-    Returns
-    -------
-    [B, H, T, D] in the dtype of ``q``; sums in float32.
-
-    Raises
-    ------
-    ValueError
-        For a shape, dtype or device that the kernel cannot take.
+    bfloat16, float16 or float32, D up to 256; what is not contiguous along D is copied. Raises ``ValueError`` for a
+    shape, dtype or device that the kernel cannot take.
     """
     op = "vertical_slash_attention"
     check_prefill(op, q, k, v, columns, column_count, diagonals, diagonal_count)

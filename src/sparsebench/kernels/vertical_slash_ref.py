@@ -38,9 +38,11 @@ def vertical_slash_attention(
     q
         [B, H, T, D].
     k, v
-        [B, G, T, D].
+        [B, G, T, D]; query head h reads KV head ``h // (H // G)``.
     columns, column_count, diagonals, diagonal_count
         As in :class:`sparsebench.selection.LineSelection`.
+    scale, softcap
+        Factor on q . k, and cap of the scaled logits.
 
     Returns
     -------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from sparsebench.tables.configurations import METHOD
+from sparsebench.tables.configurations import METHOD, PLACE
 from sparsebench.tables.fields import BOOL, FLOAT, INT, TEXT, field, interval, maybe
 
 _FIT = [
@@ -31,9 +31,7 @@ SCALING = pa.schema(
 SCALING_POINTS = pa.schema(
     [
         *_FIT,
-        field("model", TEXT, "model as named in the config"),
-        field("task", TEXT, "task as named in the config"),
-        field("length_tok", INT, "prompt length asked for", "tokens"),
+        *PLACE,
         field("sparsity", FLOAT, "target sparsity of the phase; both phases: that of decode"),
         field("parameters", pa.int64(), "the model's weights in all, embeddings included"),
         field("budget", FLOAT, "measured density of the sparse phase"),
