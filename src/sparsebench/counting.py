@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sparsebench.masks import members
 from sparsebench.selection import BlockSelection, DecodeSelection, Everything, LineSelection, PrefillSelection
 
 RUN = 4096  # entries of a scan that one processor takes
@@ -66,8 +67,8 @@ def _block_pairs(selection: BlockSelection, length: int) -> Tensor:
 
 
 def _line_pairs(selection: LineSelection, length: int) -> Tensor:
-    columns = _members(selection.columns, selection.column_count, length)
-    diagonals = _members(selection.diagonals, selection.diagonal_count, length)
+    columns = members(selection.columns, selection.column_count, length)
+    diagonals = members(selection.diagonals, selection.diagonal_count, length)
     return union_pairs(columns, diagonals)
 
 
@@ -99,10 +100,3 @@ def running_sums(x: Tensor) -> Tensor:
     ends = runs[..., -1].cumsum(-1, dtype=x.dtype)
     runs[..., 1:, :] += ends[..., :-1, None]
     return runs.flatten(-2)[..., :n]
-
-
-def _members(indices: Tensor, count: Tensor, length: int) -> Tensor:
-    valid = torch.arange(indices.shape[-1], device=indices.device) < count[..., None]
-    marks = torch.zeros(*count.shape, length + 1, dtype=torch.bool, device=indices.device)
-    marks.scatter_(-1, torch.where(valid, indices, length).long(), True)
-    return marks[..., :length]

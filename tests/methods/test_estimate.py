@@ -6,7 +6,7 @@ import torch
 
 from sparsebench.methods.base import Layer
 from sparsebench.methods.estimate import block_means, block_sums
-from sparsebench.methods.pick import compact, first_blocks
+from sparsebench.methods.pick import first_blocks
 
 
 def test_blocks_average_and_sum_their_own_tokens() -> None:
@@ -14,12 +14,6 @@ def test_blocks_average_and_sum_their_own_tokens() -> None:
     queries, keys = block_means(x[None, None], x[None, None] + 1, 2, Layer(0, 1.0))
     assert queries[0, 0].tolist() == [[2.0], [6.0], [100.0]] and keys[0, 0].tolist() == [[3.0], [7.0], [101.0]]
     assert block_sums(x[:, 0], 2).tolist() == [4.0, 12.0, 100.0]
-
-
-def test_compact_lists_members_in_order() -> None:
-    members = torch.tensor([[True, False, True, True], [False] * 4])
-    entries, count = compact(members, 3)
-    assert entries.tolist() == [[0, 2, 3], [0, 0, 0]] and count.tolist() == [3, 0]
 
 
 def test_first_blocks_take_the_least_over_heads_and_rows() -> None:

@@ -7,7 +7,7 @@ import torch
 
 from sparsebench.counting import causal_pairs, prefill_pairs
 from sparsebench.errors import UserError
-from sparsebench.kernels.vertical_slash_ref import membership
+from sparsebench.masks import members
 from sparsebench.methods.base import Layer
 from sparsebench.methods.streaming_llm import StreamingDecode, StreamingPrefill, sinks_within, window_within
 
@@ -52,8 +52,8 @@ def test_prefill_sees_sinks_and_the_longest_window_that_fits(length: int, budget
     sinks, window = sinks_within(length, 4, budget), window_within(length, sinks_within(length, 4, budget), budget)
     query, key = torch.arange(length)[:, None], torch.arange(length)[None]
     visible = ((key < sinks) | (query - key < window)) & (key <= query)
-    columns = membership(chosen.columns, chosen.column_count, length)
-    diagonals = membership(chosen.diagonals, chosen.diagonal_count, length)
+    columns = members(chosen.columns, chosen.column_count, length)
+    diagonals = members(chosen.diagonals, chosen.diagonal_count, length)
     assert torch.equal((columns[1, 3] | diagonals[1, 3][(query - key).clamp(min=0)]) & (key <= query), visible)
     assert (prefill_pairs(chosen, length) == visible.sum()).all()
     wider = visible | ((query - key == window) & (key <= query))

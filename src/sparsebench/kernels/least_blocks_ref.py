@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sparsebench.counting import block_rows
+from sparsebench.masks import listed
 
 
 def least_blocks(order: Tensor, length: int, block: int, pairs: int) -> tuple[Tensor, Tensor]:
@@ -39,9 +40,4 @@ def least_blocks(order: Tensor, length: int, block: int, pairs: int) -> tuple[Te
         kept = (ranks <= middle[:, None, None, None]).sum(-1)
         spent = (rows * (rows + 1) // 2 + (kept - 1) * rows * block).sum((1, 2))
         low, high = torch.where(spent <= pairs, middle, low), torch.where(spent <= pairs, high, middle)
-    members = ranks <= low[:, None, None, None]
-    index = place.int().expand(members.shape)
-    # entries that are not kept all land in one extra place
-    blocks = index.new_zeros(*members.shape[:-1], N + 1)
-    blocks.scatter_(-1, torch.where(members, members.cumsum(-1) - 1, N), index)
-    return blocks[..., :N].contiguous(), members.sum(-1, dtype=torch.int32)
+    return listed(ranks <= low[:, None, None, None], N)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sparsebench.kernels.softcap import capped
+from sparsebench.masks import members
 
 
 def sparse_decode_attention(
@@ -63,7 +64,7 @@ def sparse_decode_attention(
             grouped[at],
             k[:, start:stop].float(),
             v[:, start:stop].float(),
-            _selected(tokens[at], count[at], stop - start),
+            members(tokens[at], count[at], stop - start) | (count[at] < 0)[..., None],
             k_suffix[at].float(),
             v_suffix[at].float(),
             None if empty is None else empty[at],
@@ -71,15 +72,6 @@ def sparse_decode_attention(
             softcap,
         ).to(q.dtype)
     return out.view(R, H, D)
-
-
-def _selected(tokens: Tensor, count: Tensor, length: int) -> Tensor:
-    """Boolean [R, G, S] of the selected prompt entries."""
-    valid = torch.arange(tokens.shape[-1], device=tokens.device) < count[..., None]
-    marks = torch.zeros(*count.shape, length + 1, dtype=torch.bool, device=tokens.device)
-    # entries past `count` may hold anything: they all land in the extra last place
-    marks.scatter_(-1, torch.where(valid, tokens, length).long(), True)
-    return marks[..., :length] | (count < 0)[..., None]
 
 
 def _one_prompt(

@@ -8,15 +8,7 @@ from torch import Tensor
 
 from sparsebench.kernels.dense_ref import QUERY_CHUNK
 from sparsebench.kernels.softcap import capped
-
-
-def membership(indices: Tensor, count: Tensor, size: int) -> Tensor:
-    """Boolean [..., size]: which of 0 .. size-1 are among the first ``count`` of ``indices`` [..., n]."""
-    valid = torch.arange(indices.shape[-1], device=indices.device) < count[..., None]
-    marks = torch.zeros(*indices.shape[:-1], size + 1, dtype=torch.bool, device=indices.device)
-    # entries past `count` may hold anything: they all land in the extra last place
-    marks.scatter_(-1, torch.where(valid, indices, size).long(), True)
-    return marks[..., :size]
+from sparsebench.masks import members
 
 
 def vertical_slash_attention(
@@ -49,9 +41,9 @@ def vertical_slash_attention(
     [B, H, T, D] in the dtype of ``q``; sums in float32. Memory: one chunk of queries times T keys.
     """
     (B, H, T, D), G = q.shape, k.shape[1]
-    on_column = membership(columns, column_count, T).view(B, G, H // G, 1, T)
+    on_column = members(columns, column_count, T).view(B, G, H // G, 1, T)
     # row t of the mask is diagonals[t - s] over s: a window sliding along the reversed offsets
-    offsets = F.pad(membership(diagonals, diagonal_count, T).flip(-1), (0, QUERY_CHUNK)).view(B, G, H // G, -1)
+    offsets = F.pad(members(diagonals, diagonal_count, T).flip(-1), (0, QUERY_CHUNK)).view(B, G, H // G, -1)
     grouped = q.reshape(B, G, H // G, T, D)
     out = torch.empty_like(grouped, memory_format=torch.contiguous_format)
     for lo in range(0, T, QUERY_CHUNK):

@@ -13,25 +13,6 @@ from sparsebench.methods.base import Layer
 from sparsebench.selection import BlockSelection, TokenSelection
 
 
-def compact(members: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """Ascending positions of the members of each last-axis mask.
-
-    Parameters
-    ----------
-    members
-        Boolean [..., n], at most ``width`` of them true.
-
-    Returns
-    -------
-    int32 [..., width] and int32 [...]; entries past the count are 0.
-    """
-    place = torch.where(members, members.cumsum(-1, dtype=torch.int32) - 1, width).long()
-    index = torch.arange(members.shape[-1], dtype=torch.int32, device=members.device).expand(members.shape)
-    out = index.new_zeros(*members.shape[:-1], width + 1)
-    out.scatter_(-1, place, index)
-    return out[..., :width].contiguous(), members.sum(-1, dtype=torch.int32)
-
-
 def top_blocks(
     scores: Iterable[tuple[int, Tensor]], counts: Sequence[int], block: int, layer: Layer, sink: bool = False
 ) -> BlockSelection:

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from sparsebench.counting import causal_pairs, union_pairs
+from sparsebench.masks import listed
 from sparsebench.methods.base import Axes, Heads, Layer, PrefillMethod
 from sparsebench.methods.budget import check_positive
 from sparsebench.methods.estimate import line_sums
-from sparsebench.methods.pick import compact
 from sparsebench.selection import LineSelection
 
 PROMOTED_EVERY = 4
@@ -69,8 +69,8 @@ class VerticalSlash(PrefillMethod):
         lines = fitting_lines(column_rank, diagonal_rank, budget)
         # c columns hold at least 1 + 2 + .. + c pairs, so that the budget bounds their number, and that of diagonals
         width = min(T, 1 + math.isqrt(2 * int(budget * causal_pairs(T))))
-        columns, column_count = compact(column_rank < lines // 2, width)
-        diagonals, diagonal_count = compact(diagonal_rank < (lines + 1) // 2, width)
+        columns, column_count = listed(column_rank < lines // 2, width)
+        diagonals, diagonal_count = listed(diagonal_rank < (lines + 1) // 2, width)
         return LineSelection(columns, column_count, diagonals, diagonal_count)
 
     def estimation_flops(self, length: int, shape: Heads) -> float:
