@@ -21,6 +21,7 @@ ALPHA = 0.05
 # The least p that can be drawn lies so many times below what the first step of Holm's correction asks for.
 SPARE = 10
 BLOCK = 4_000_000  # sums of signed differences at once, which bounds memory
+LISTED = 2**16  # patterns that are listed at least rather than drawn
 SAME = 1e-12  # differences of scores below this are rounding
 Array = npt.NDArray[np.float64]
 
@@ -31,9 +32,9 @@ def permutation_p(
     """Two-sided p of the mean of paired differences under random signs, one per list of differences.
 
     Pairs without a difference carry nothing: a sign does not change them. Where all others are equally large, as with
-    right-or-wrong scores, the test is the exact sign (McNemar) test. Else it is exact up to as many patterns of signs
-    as may be drawn, and drawn beyond, the same patterns for all lines: p is then no smaller than 1 / (drawn + 1)
-    (Phipson and Smyth 2010, doi:10.2202/1544-6115.1585).
+    right-or-wrong scores, the test is the exact sign (McNemar) test. Else it is exact up to ``LISTED`` patterns of
+    signs, or as many as may be drawn, and drawn beyond, the same patterns for all lines: p is then no smaller than
+    1 / (drawn + 1) (Phipson and Smyth 2010, doi:10.2202/1544-6115.1585).
 
     Parameters
     ----------
@@ -54,7 +55,7 @@ def permutation_p(
         if len(d) and np.ptp(np.abs(d)) < SAME:
             found[i] = stats.binomtest(int((d > 0).sum()), len(d)).pvalue
         elif len(d):
-            (listed.setdefault(len(d), []) if 2.0 ** len(d) <= drawn else uneven).append(i)
+            (listed.setdefault(len(d), []) if 2.0 ** len(d) <= max(drawn, LISTED) else uneven).append(i)
     for n, rows in listed.items():
         d = np.stack([changed[i] for i in rows])
         found[rows] = _as_large(d, _every_pattern(n, BLOCK // len(rows))) / 2.0**n

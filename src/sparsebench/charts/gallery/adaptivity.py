@@ -20,8 +20,8 @@ CAPTION = (
     "with signal at every length), against prompt length, with 95 % intervals; hollow points are bounds, where the "
     "method holds at all sparsities run or at none. Below: what is kept at each length by the budget that just "
     "sufficed at the shortest one, kept as the same share of the prompt (blue) or as the same number of tokens "
-    "(orange). Where orange falls, a fixed budget of tokens does not do; where both stay level, it does. n is in the "
-    "tooltips."
+    "(orange). Where orange falls, a fixed budget of tokens does not do; where both stay level, it does; where it "
+    "ends, that budget is below all that were run. n is in the tooltips."
 )
 
 TOLERATED = Measure("tolerated", "tolerated sparsity", (0, 1), ".1f")

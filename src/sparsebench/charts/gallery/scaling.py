@@ -84,12 +84,11 @@ def _panels(phase: str, points: pl.DataFrame, fits: pl.DataFrame, methods: Metho
         x=alt.datum(0, scale=scale), y=alt.datum(0, scale=scale), x2=alt.datum(1), y2=alt.datum(1)
     )
     width, height = panel_width(points["method"].n_unique(), most=260), 170
-    note = (
-        alt.Chart()
-        .transform_filter("isValid(datum.words)")
-        .mark_text(align="right", baseline="line-bottom", lineBreak="|", color="#444", fontSize=10)
-        .encode(text="words:N", x=alt.value(width - 5), y=alt.value(height - 5))
-    )
+    words = alt.Chart().transform_filter("isValid(datum.words)")
+    words = words.encode(text="words:N", x=alt.value(width - 5), y=alt.value(height - 5 - (_LINES - 1) * 12))
+    form = {"align": "right", "baseline": "line-bottom", "lineBreak": "|", "fontSize": 10}
+    # White around the letters keeps them readable over points.
+    note = [words.mark_text(stroke="white", strokeWidth=4, **form), words.mark_text(color="#444", **form)]
     data = pl.concat([drawn(frame, COLUMNS), errors.select("method", "panel", "words")], how="diagonal")
     order = [words for split, words in SPLITS.items() if split in set(points["split"])]
     return (
@@ -97,7 +96,7 @@ def _panels(phase: str, points: pl.DataFrame, fits: pl.DataFrame, methods: Metho
             bars.properties(name="first").add_params(picked),
             diagonal,
             seen,
-            note,
+            *note,
             data=data,
         )
         .properties(width=width, height=height)
@@ -109,10 +108,14 @@ def _panels(phase: str, points: pl.DataFrame, fits: pl.DataFrame, methods: Metho
     )
 
 
+_LINES = 3  # of a note, which grows downwards from its first
+
+
 def _words(fit: dict[str, Any]) -> str:
     if fit["held_out_error"] is None:
-        return f"error {fit['error']:.3f} over {fit['n_points']} cells"
-    found = [f"error held out {fit['held_out_error']:.3f}"]
+        found = [f"error {fit['error']:.3f} over {fit['n_points']} cells"]
+    else:
+        found = [f"error held out {fit['held_out_error']:.3f}"]
     found += [f"guess {fit['naive_error']:.3f}"] if fit["naive_error"] is not None else []
     found += [f"samples alone {fit['noise']:.3f}"] if fit["noise"] is not None else []
-    return "|".join(found)
+    return "|".join([""] * (_LINES - len(found)) + found)
