@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
 
 from sparsebench.counting import causal_pairs, decode_entries, prefill_pairs
 from sparsebench.kernels.dense_ref import dense_attention
+from sparsebench.methodfiles import method_file
 from sparsebench.methods import method_class
 from sparsebench.methods.base import Layer, Phase
 from sparsebench.selection import BlockSelection, Everything, LineSelection
@@ -55,6 +59,7 @@ def test_states_what_it_is(phase: Phase, name: str) -> None:
     assert method.departures or name in ("dense", "oracle", "random")
     assert "budget" in (method.__doc__ or "").lower()
     assert method.unstated() == []
+    assert method_file(spec(name)).resolve() == Path(inspect.getfile(method))  # found without importing it
     if method.axes.cache == "evict":
         assert method.fixed  # type: ignore[attr-defined]
 

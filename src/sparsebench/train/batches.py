@@ -174,7 +174,7 @@ class Maker:
             share = draw.choice((1.0, 1.0, 0.95, 0.9)) if task else 1.0
             try:
                 row = make_row(task, level, self._window(int(level.prompt_tok * share)), draw, self._encoder)
-            except UserError:
+            except UserError:  # what the level asks for does not fit in less than its whole length
                 row = make_row(task, level, self._window(level.prompt_tok), draw, self._encoder)
             rows.append(row)
         return collate(name, index, level.total_tok, rows, self._encoder.pad)
