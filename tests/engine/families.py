@@ -6,6 +6,7 @@ lengths and LongRoPE's switch lie within reach of the prompts of the tests.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,7 +101,7 @@ FAMILIES: dict[str, Family] = {
 def make_config(name: str) -> PreTrainedConfig:
     """The configuration of a family's tiny model."""
     family = FAMILIES[name]
-    return CONFIG_MAPPING[family.kind](**(COMMON | family.settings))
+    return CONFIG_MAPPING[family.kind](**copy.deepcopy(COMMON | family.settings))
 
 
 def make_model(name: str) -> PreTrainedModel:

@@ -6,11 +6,13 @@ import threading
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from sparsebench.engine.attention import Call, patch
 from sparsebench.engine.chunks import can_chunk, run_prompt
+from sparsebench.models.rope import settle
 
-from .families import FAMILIES, make_model
+from .families import FAMILIES, NATIVE, make_config, make_model
 
 
 class Recorder:
@@ -67,8 +69,28 @@ def test_a_failure_ends_all_chunks_and_is_raised(layer, ids):
     assert threading.active_count() == before
 
 
+@pytest.mark.parametrize("longest_tok", [NATIVE, 2 * NATIVE])
+def test_settled_longrope_is_cut_and_sees_the_same_positions(longest_tok):
+    config = make_config("phi-3.5-longrope")
+    settle(config, longest_tok)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    patch(model)
+    ids = torch.randint(3, 97, (1, longest_tok - 5), generator=torch.Generator().manual_seed(1))
+    whole, chunked = Recorder(), Recorder()
+    with torch.inference_mode():
+        run_prompt(model, ids, whole)
+        seen = []
+        model.model.layers[1].mlp.register_forward_hook(lambda module, given, out: seen.append(out.shape[1]))
+        run_prompt(model, ids, chunked, 32)
+    assert len(seen) == -(-len(ids[0]) // 32)
+    for a, b in zip(whole.calls, chunked.calls, strict=True):
+        torch.testing.assert_close(b.q, a.q, rtol=1e-4, atol=1e-5)
+
+
 def test_embeddings_that_depend_on_the_greatest_position_are_not_cut():
-    model = make_model("llama")
-    assert can_chunk(model)
+    model = make_model("phi-3.5-longrope")
+    assert not can_chunk(model)
     model.config.rope_parameters = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}
     assert not can_chunk(model)
+    assert can_chunk(make_model("llama-3"))
+    assert can_chunk(make_model("gemma-3"))

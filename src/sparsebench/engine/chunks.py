@@ -82,10 +82,17 @@ class _Member:
 def can_chunk(model: PreTrainedModel) -> bool:
     """Whether chunks see the positions that the whole prompt would.
 
-    Rotary embeddings of the types ``dynamic`` and ``longrope`` depend on the greatest position of a forward pass.
+    Not where they depend on the greatest position of a forward pass: rotary embeddings of the type ``dynamic``, and
+    LongRoPE's before :func:`sparsebench.models.rope.settle`.
     """
-    rope = str(getattr(model.config.get_text_config(), "rope_parameters", None))
-    return "'dynamic'" not in rope and "'longrope'" not in rope
+    rope = getattr(model.config.get_text_config(), "rope_parameters", None) or {}
+    parts = [
+        rope,
+        *(part for part in rope.values() if isinstance(part, dict)),
+    ]  # some families have one a kind of layer
+    return all(
+        part.get("rope_type") != "dynamic" and part.get("short_factor") == part.get("long_factor") for part in parts
+    )
 
 
 def run_prompt(model: PreTrainedModel, ids: Tensor, run: AttentionPass, chunk_tok: int = CHUNK_TOK) -> None:
