@@ -177,7 +177,7 @@ def test_when_a_rank_dies_the_job_ends_and_says_so(model_dir, tmp_path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["cancelled", "killed"])
 def test_when_the_job_is_ended_no_rank_is_left(model_dir, tmp_path, number) -> None:
-    write_table(_samples(40, max_new_tok=600), tmp_path / "samples.arrow", {})
+    write_table(_samples(40, max_new_tok=150), tmp_path / "samples.arrow", {})
     cell = _cell(40, _sweep("oracle", 0.5), ranks=2, batch_rows=2)
     command = [sys.executable, "-m", "sparsebench", "infer", "--cell", cell.model_dump_json()]
     command += ["--model", str(model_dir / "model.json"), "--samples", str(tmp_path / "samples.arrow")]

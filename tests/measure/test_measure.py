@@ -46,13 +46,14 @@ def test_readings_of_many_calls_are_per_call(monkeypatch) -> None:
     assert set(time_calls(lambda i: None, 4, CPU).readings) == {250.0}
 
 
-def test_the_baseline_is_the_fastest_backend_that_runs() -> None:
+def test_the_baseline_is_the_fastest_backend_that_runs_and_what_does_not_is_told(caplog) -> None:
     def run(name: str) -> Timing:
         if name == "cudnn":
             raise RuntimeError("no kernel for these shapes")
         return Timing(({"flash": 2.0, "efficient": 3.0}[name],))
 
     assert fastest_dense(run, CUDA) == ("flash", Timing((2.0,)))
+    assert "dense backend cudnn is left out of the baseline: no kernel for these shapes" in caplog.text
 
 
 def test_out_of_memory_is_not_taken_for_a_refusal() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import nullcontext
 
@@ -11,6 +12,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sparsebench.measure.timing import Timing
+
+log = logging.getLogger("sparsebench")
 
 BACKENDS = {
     "cudnn": SDPBackend.CUDNN_ATTENTION,
@@ -34,7 +37,7 @@ def dense(backend: str, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor
 
 
 def fastest_dense(run: Callable[[str], Timing], device: torch.device) -> tuple[str, Timing]:
-    """The backend with the least median; those that refuse these shapes are left out."""
+    """The backend with the least median; those that refuse these shapes are left out, and the log says why."""
     found: dict[str, Timing] = {}
     for backend in backends(device):
         try:
@@ -42,6 +45,7 @@ def fastest_dense(run: Callable[[str], Timing], device: torch.device) -> tuple[s
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
+            log.warning("dense backend %s is left out of the baseline: %s", backend, str(error).partition("\n")[0])
     if not found:
         raise RuntimeError("no dense backend of torch runs these shapes on this device")
     best = min(found, key=lambda name: found[name].median)

@@ -99,7 +99,7 @@ class OracleDecode(DecodeMethod):
         if layer.impl == "triton":
             from sparsebench.kernels.top_entries import MOST, top_entries
 
-            if k.shape[1] <= MOST:
+            if k.shape[1] <= MOST:  # a row of scores in registers; torch's own choice is the same, and slower
                 count = row_counts(kept, q.device)
                 tokens = top_entries(mass, count[:, 0], max(kept)).transpose(0, 1)
                 return TokenSelection(tokens, count.expand(-1, k.shape[0]))
