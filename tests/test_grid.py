@@ -152,7 +152,8 @@ def test_a_timing_asks_for_one_gpu_where_the_models_use_any() -> None:
 
 
 def test_each_method_is_timed_at_its_own_sparsities() -> None:
-    g = grid()
+    g = grid(decode={"quest": None, "snapkv": {"sparsity": [0.8]}, "oracle": None})
     assert g.measured() == ["block_sparse", "quest", "snapkv"]
+    assert g.measured(controls=True) == ["block_sparse", "oracle", "quest", "snapkv"]
     found = {(s.phase, s.spec.label, s.sparsities) for s in g.measured_sweeps(["block_sparse", "snapkv"])}
     assert found == {("prefill", "block_sparse", (0.5, 0.8, 0.9)), ("decode", "snapkv", (0.8,))}

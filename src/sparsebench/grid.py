@@ -169,9 +169,15 @@ class Grid:
                 phases[phase].append(sweep.spec)
         return MethodSpecs.model_validate(phases)
 
-    def measured(self) -> list[str]:
-        """Labels of the methods that are timed: all but dense, which every timing includes."""
-        return sorted({label for _, label in self._sweeps if label != DENSE})
+    def measured(self, controls: bool = False) -> list[str]:
+        """Labels of the methods that are timed: without dense, which every timing includes.
+
+        ``controls``: oracle and random as well, whose time tells nothing of a method that anyone would run.
+        """
+        from sparsebench.stats.configuration import is_control
+
+        labels = {label for _, label in self._sweeps if label != DENSE}
+        return sorted(label for label in labels if controls or not is_control(label))
 
     def measured_sweeps(self, labels: Sequence[str]) -> list[PhasedSweep]:
         """The methods under these labels, in each phase that has one, with their sparsities."""

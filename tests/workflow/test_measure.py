@@ -25,7 +25,10 @@ def test_nothing_asked_for_is_an_empty_table(study):
 
 
 def test_attention_models_and_the_whole_job_are_measured_once(study):
-    study.config |= {phase: {"oracle": {"sparsity": [0.5]}} for phase in ("prefill", "decode")}
+    # One label in both phases is one job. No control is timed by itself.
+    named = {"prefill": "block_sparse", "decode": "quest"}
+    study.config |= {phase: {"both": {"method": name, "sparsity": [0.5]}} for phase, name in named.items()}
+    study.config["decode"]["oracle"] = {"sparsity": [0.5]}
     generation = {"lengths": [128], "models": ["tiny"], "fanout_tok": 4}
     attention = {"lengths": [256], "heads": 4, "kv_heads": 2, "head_dim": 16}
     study.config["measure"] = {"attention": attention, "generation": generation}
@@ -37,18 +40,18 @@ def test_attention_models_and_the_whole_job_are_measured_once(study):
     found = sorted({(r["kind"], r["model"], r["phase"], r["method"], r["sparsity"]) for r in rows})
     assert len(found) == len(rows)
     assert found == sorted(
-        [("attention", "H4 G2 D16", phase, "oracle", 0.5) for phase in ("prefill", "decode")]
+        [("attention", "H4 G2 D16", phase, "both", 0.5) for phase in ("prefill", "decode")]
         + [
             ("generation", "tiny", phase, method, sparsity)
             for phase in ("prefill", "decode")
-            for method, sparsity in (("dense", 0.0), ("transformers", 0.0), ("oracle", 0.5))
+            for method, sparsity in (("dense", 0.0), ("transformers", 0.0), ("both", 0.5))
         ]
         + [("fanout", "tiny", "both", way, 0.0) for way in ("transformers", "alone", "one_batch")]
     )
     [(device, about)] = json.loads(table.schema.metadata[b"measured_on"]).items()
     assert device == rows[0]["device"] and float(about["copy_tb_s"]) > 0
     checked = read_table(study.folder / CHECK, COST_CHECK).to_pylist()
-    assert {(r["kind"], r["phase"]) for r in checked if r["method"] == "oracle"} == {
+    assert {(r["kind"], r["phase"]) for r in checked if r["method"] == "both"} == {
         (kind, phase) for kind in ("attention", "generation") for phase in ("prefill", "decode")
     }
     assert jobs(study.run(CHECK)) == {}

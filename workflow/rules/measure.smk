@@ -82,7 +82,7 @@ rule measure_fanout:
         gres=lambda w: GRID.measuring_gpu(w.model)[1],
     params:
         weights=weights_flag,
-        sweeps=lambda w: sweeps_of(*GRID.measured()),
+        sweeps=lambda w: sweeps_of(*GRID.measured(controls=True)),
         new=lambda w: MEASURE.generation.fanout_tok,
         numbers=f"--impl {GRID.config.engine.impl} --dtype {GRID.config.engine.dtype}",
         source=lambda w: source_digest(PACKAGE / "measure" / "fanout.py"),

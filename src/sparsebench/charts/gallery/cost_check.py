@@ -11,6 +11,7 @@ from sparsebench.charts.curves import Measure, Methods, method_curves, tip
 from sparsebench.charts.data import Nothing, Tables
 from sparsebench.charts.style import drawn, length_label, panel_width, stacked
 from sparsebench.charts.timed import KINDS
+from sparsebench.stats.configuration import is_control
 
 NAME = "cost_check"
 TITLE = "Time predicted and measured"
@@ -31,7 +32,8 @@ TIME = Measure("time_share", "measured / dense", format="~g", kind="log")
 
 def build(tables: Tables) -> Any:
     """One block per device, kind, model, phase and cache: a panel per length."""
-    known = tables.cost_check.filter((pl.col("sparsity") > 0) & (pl.col("cost_share") > 0))
+    control = pl.col("method").map_elements(is_control, pl.Boolean)
+    known = tables.cost_check.filter((pl.col("sparsity") > 0) & (pl.col("cost_share") > 0)).filter(~control)
     if known.is_empty():
         return Nothing("No times were measured that the cost model prices.")
     place = ["device", "kind", "model", "phase", "cache"]
