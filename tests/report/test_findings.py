@@ -272,13 +272,30 @@ def test_growth_is_read_from_its_interval(low: float, high: float, meaning: str)
     lines = [
         line(
             "adaptivity", model="m", task="all", phase="decode", method="quest", length_tok=length, share=0.95,
-            growth=0.5, growth_low=low, growth_high=high, n_lengths=2,
+            growth=0.5, growth_low=low, growth_high=high, n_lengths=2, bound="exact",
         )
         for length in (1024, 4096)
     ]  # fmt: skip
     text = plain(next(growth.sentences(only(adaptivity=lines))))
     assert f"0.50 [{low:.2f}, {high:.2f}] for quest ({meaning})" in text
     assert "1,024 to 4,096 tokens" in text
+    assert "not known" not in text
+
+
+def test_no_growth_is_claimed_beyond_what_was_run() -> None:
+    places = (("snapkv", "below", "exact"), ("quest", "exact", "at least"))
+    lines = [
+        line("adaptivity", model="m", task="all", phase="decode", method=method, length_tok=length, share=0.95,
+             n_lengths=2, bound=bound)
+        for method, *bounds in places
+        for length, bound in zip((1024, 4096), bounds, strict=True)
+    ]  # fmt: skip
+    (text,) = [plain(s) for s in growth.sentences(only(adaptivity=lines))]
+    assert text == (
+        "Sparse decode of m, 1,024 to 4,096 tokens, to keep 95 % of dense: no growth is known; "
+        "for snapkv it is kept at no sparsity run at some length, so what would do is not known; "
+        "for quest it is kept at every sparsity run at some length, so how few tokens do is not known."
+    )
 
 
 def effect(difference: float, p: float | None) -> dict:

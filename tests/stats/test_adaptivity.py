@@ -69,6 +69,9 @@ def test_bounds_are_said() -> None:
     all_lost = _table(lambda m, t, length, method, s: 0.9 if method == "dense" else 0.1)
     assert all_lost["bound"].unique().to_list() == ["below"]
     assert (all_lost["tolerated"] < SPARSITIES[0]).all()
+    # What would do lies somewhere below the lowest sparsity run: nothing is claimed of it.
+    for column in ("tolerated_low", "growth", "kept_same_share", "kept_same_tokens"):
+        assert all_lost[column].is_null().all()
 
 
 def test_all_is_the_mean_over_tasks_with_signal_at_every_length() -> None:

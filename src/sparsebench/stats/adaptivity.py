@@ -30,9 +30,10 @@ def adaptivity_table(accuracy: pa.Table, share: float = SHARE, resamples: int = 
       where it first falls below ``share``. ``bound`` says whether that is between two sparsities run, beyond the
       highest, or before the lowest.
     - ``growth`` is the slope of log2 tokens left over log2 length: 0 means that a fixed number of tokens does, 1 that
-      the same share of the prompt is needed. Null where some length tolerates all sparsities run: no end is known.
+      the same share of the prompt is needed. Null where some length tolerates all sparsities run, or none: its end is
+      not known.
     - The same budget is also tried directly: what the shortest length tolerates, as a share and as a number of tokens,
-      is asked of all lengths.
+      is asked of all lengths; null where the shortest length tolerates none that was run.
     - Tasks are those with signal at every length; ``all`` is the mean over them, sparse over dense.
     - Intervals are percentiles over samples drawn again within each task and length, dense with them.
     """
@@ -120,7 +121,7 @@ class _Curve:
 def _lines(curves: Sequence[_Curve], lengths: Sequence[int], share: float) -> list[dict[str, Any]]:
     depth = np.stack([curve.tolerated(share) for curve in curves], axis=1)
     bounds = [curve.bound(share) for curve in curves]
-    growth = _growth(depth, lengths) if len(lengths) > 1 and AT_LEAST not in bounds else None
+    growth = _growth(depth, lengths) if len(lengths) > 1 and set(bounds) == {EXACT} else None
     lines = []
     for i, (curve, length) in enumerate(zip(curves, lengths, strict=True)):
         sparsity = 1 - 2.0 ** -depth[:, i]
@@ -133,13 +134,13 @@ def _lines(curves: Sequence[_Curve], lengths: Sequence[int], share: float) -> li
                 "budget_tok": float(length * (1 - sparsity[0])),
                 "n_lengths": len(lengths),
                 **_ends("tolerated", sparsity),
-                **_ends("kept_same_share", curve.kept_at(float(depth[0, 0]))),
-                **_ends("kept_same_tokens", curve.kept_at(asked)),
+                **_ends("kept_same_share", None if bounds[0] == BELOW else curve.kept_at(float(depth[0, 0]))),
+                **_ends("kept_same_tokens", None if bounds[0] == BELOW else curve.kept_at(asked)),
                 **_ends("growth", growth),
             }
         )
-        if bounds[i] == AT_LEAST:
-            lines[-1]["tolerated_high"] = None
+        if bounds[i] != EXACT:
+            lines[-1]["tolerated_high" if bounds[i] == AT_LEAST else "tolerated_low"] = None
     return lines
 
 

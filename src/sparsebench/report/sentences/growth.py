@@ -16,18 +16,36 @@ TITLE = (
 
 
 def sentences(rows: Numbered) -> Iterator[Markup]:
-    """One sentence per model and phase with a trend over lengths."""
-    known = [r for r in rows.adaptivity if r["task"] == "all" and not r["control"] and r["growth"] is not None]
+    """One sentence per model and phase that was run at several lengths."""
+    known = [r for r in rows.adaptivity if r["task"] == "all" and not r["control"] and r["n_lengths"] > 1]
     for model, place in sorted({(r["model"], list(PHASES).index(r["phase"])) for r in known}):
         phase = list(PHASES)[place]
         group = [r for r in known if r["model"] == model and r["phase"] == phase]
-        # The growth of a method is the same in all its rows: the last one stands for it.
-        methods = {r["method"]: r for r in sorted(group, key=lambda r: r["length_tok"])}
+        methods: dict[str, list[Row]] = {}
+        for row in sorted(group, key=lambda r: (r["method"], r["length_tok"])):
+            methods.setdefault(row["method"], []).append(row)
         lengths = sorted({r["length_tok"] for r in group})
-        parts = [_growth(methods[m]) for m in sorted(methods)]
-        yield Markup("{} of <b>{}</b>, {} to {} tokens, to keep {} of dense: {}.").format(
-            PHASES[phase], model, f"{lengths[0]:,}", f"{lengths[-1]:,}", threshold(group[0]["share"]), listed(parts)
+        # The growth of a method is the same in all its rows: the last one stands for it.
+        parts = [_growth(lines[-1]) for lines in methods.values() if lines[-1]["growth"] is not None]
+        text = Markup("{} of <b>{}</b>, {} to {} tokens, to keep {} of dense: {}").format(
+            PHASES[phase],
+            model,
+            f"{lengths[0]:,}",
+            f"{lengths[-1]:,}",
+            threshold(group[0]["share"]),
+            listed(parts) if parts else "no growth is known",
         )
+        for bound, why in _BEYOND.items():
+            names = [m for m, lines in methods.items() if any(r["bound"] == bound for r in lines)]
+            if names:
+                text += Markup("; for {} {}").format(listed([Markup("<b>{}</b>").format(n) for n in names]), why)
+        yield text + "."
+
+
+_BEYOND = {
+    "below": "it is kept at no sparsity run at some length, so what would do is not known",
+    "at least": "it is kept at every sparsity run at some length, so how few tokens do is not known",
+}
 
 
 def _growth(row: Row) -> Markup:
