@@ -68,7 +68,7 @@ def test_bounds_are_said() -> None:
     assert nothing_lost["growth"].is_null().all()
     all_lost = _table(lambda m, t, length, method, s: 0.9 if method == "dense" else 0.1)
     assert all_lost["bound"].unique().to_list() == ["below"]
-    assert (all_lost["tolerated"] < SPARSITIES[0]).all()
+    assert all_lost["tolerated"].unique().to_list() == [pytest.approx(SPARSITIES[0])]
     # What would do lies somewhere below the lowest sparsity run: nothing is claimed of it.
     for column in ("tolerated_low", "growth", "kept_same_share", "kept_same_tokens"):
         assert all_lost[column].is_null().all()

@@ -28,7 +28,7 @@ def adaptivity_table(accuracy: pa.Table, share: float = SHARE, resamples: int = 
 
     - The share kept is followed over log2(1 / budget), straight between sparsities run, from dense on; ``tolerated`` is
       where it first falls below ``share``. ``bound`` says whether that is between two sparsities run, beyond the
-      highest, or before the lowest.
+      highest, or before the lowest: ``tolerated`` is then that sparsity itself, a bound.
     - ``growth`` is the slope of log2 tokens left over log2 length: 0 means that a fixed number of tokens does, 1 that
       the same share of the prompt is needed. Null where some length tolerates all sparsities run, or none: its end is
       not known.
@@ -125,6 +125,8 @@ def _lines(curves: Sequence[_Curve], lengths: Sequence[int], share: float) -> li
     lines = []
     for i, (curve, length) in enumerate(zip(curves, lengths, strict=True)):
         sparsity = 1 - 2.0 ** -depth[:, i]
+        if bounds[i] == BELOW:
+            sparsity = np.maximum(sparsity, 1 - 2.0 ** -curve.x[1])
         asked = float(depth[0, 0]) + np.log2(length / lengths[0])
         lines.append(
             {

@@ -54,7 +54,7 @@ ADAPTIVITY = pa.schema(
         field(
             "tolerated",
             FLOAT,
-            "sparsity at which the mean share kept falls below share, between those run by log budget",
+            "sparsity at which the mean share kept falls below share, between those run by log budget; else a bound",
         ),
         *interval("tolerated", "tolerated sparsity"),
         field("bound", TEXT, "exact; at least: holds at all sparsities run; below: holds at none"),

@@ -17,11 +17,11 @@ TITLE = "Fixed and growing budgets"
 NEEDS = ("accuracy", "adaptivity")
 CAPTION = (
     "Above: the sparsity at which a method falls below the share of dense that must be kept (means over the tasks "
-    "with signal at every length), against prompt length, with 95 % intervals; hollow points are bounds, where the "
-    "method holds at all sparsities run or at none. Below: what is kept at each length by the budget that just "
-    "sufficed at the shortest one, kept as the same share of the prompt (blue) or as the same number of tokens "
-    "(orange). Where orange falls, a fixed budget of tokens does not do; where both stay level, it does; where it "
-    "ends, that budget is below all that were run. n is in the tooltips."
+    "with signal at every length), against prompt length, with 95 % intervals; hollow points are bounds: the highest "
+    "sparsity run where the method holds at all, the lowest where it holds at none. Below: what is kept at each "
+    "length by the budget that just sufficed at the shortest one, kept as the same share of the prompt (blue) or as "
+    "the same number of tokens (orange). Where orange falls, a fixed budget of tokens does not do; where both stay "
+    "level, it does; where it ends, that budget is below all that were run. n is in the tooltips."
 )
 
 TOLERATED = Measure("tolerated", "tolerated sparsity", (0, 1), ".1f")
