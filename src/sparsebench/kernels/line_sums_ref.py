@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sparsebench.kernels.softcap import capped
 
-CHUNK_ELEMENTS = 2**22  # float32 that still fit a cache; larger is slower
+CHUNK_ELEMENTS = 2**19  # float32 that still fit a cache; larger is slower
 
 
 def line_sums(q: Tensor, k: Tensor, *, scale: float, softcap: float | None = None) -> tuple[Tensor, Tensor]:
@@ -46,10 +46,11 @@ def last_query_weights(q: Tensor, k: Tensor, scale: float, softcap: float | None
     step = max(1, CHUNK_ELEMENTS // (H * S))
     for lo in range(0, L, step):
         hi = min(L, lo + step)
+        first, last = S - L + lo, S - L + hi
         grouped = q[:, :, lo:hi].reshape(B, G, -1, D).float()
         logits = capped((grouped @ keys).view(B, H, hi - lo, S).mul_(scale), softcap)
-        future = positions[None, :] > positions[S - L + lo : S - L + hi, None]
-        yield S - L + lo, logits.masked_fill_(future, -torch.inf).softmax(-1)
+        logits[..., first:].masked_fill_(positions[first:] > positions[first:last, None], -torch.inf)
+        yield first, logits.softmax(-1)
 
 
 def diagonal_sums(weights: Tensor, first: int) -> Tensor:

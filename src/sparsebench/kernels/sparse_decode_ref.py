@@ -90,12 +90,11 @@ def _one_prompt(
     by_head = q.transpose(0, 1).reshape(G, R * group, D)
     prompt = (by_head @ k.transpose(-1, -2)).view(G, R, group, S).transpose(0, 1)
     logits = capped(torch.cat((prompt, q @ k_suffix.transpose(-1, -2)), dim=-1) * scale, softcap)
-    logits[..., :S].masked_fill_(~selected[:, :, None], -torch.inf)
+    torch.fmin(logits[..., :S], torch.where(selected, torch.inf, -torch.inf)[:, :, None], out=logits[..., :S])
     if empty is not None:
         logits[..., S:].masked_fill_(empty[:, None, None], -torch.inf)
     weights = logits.softmax(-1)
-    used = selected.any(0)
-    if not bool(used.all()):  # copying v costs more than this look: a dense row beside sparse ones saves it
-        v = v.masked_fill(~used[..., None], 0.0)
+    if not bool(v.sum().isfinite()):  # what no row selects must not leak, whatever it is
+        v = v.masked_fill(~selected.any(0)[..., None], 0.0)
     from_prompt = weights[..., :S].transpose(0, 1).reshape(G, R * group, S) @ v
     return from_prompt.view(G, R, group, D).transpose(0, 1) + weights[..., S:] @ v_suffix

@@ -11,8 +11,8 @@ from torch import Tensor
 from sparsebench.kernels.softcap import capped
 from sparsebench.methods.base import Layer
 
-CHUNK_ELEMENTS = 2**22  # float32 that still fit a cache; larger is slower on a CPU
-CUDA_FACTOR = 16  # a GPU wants few, large launches
+CHUNK_ELEMENTS = 2**19  # float32 that still fit a cache; larger is slower on a CPU
+CUDA_FACTOR = 128  # a GPU wants few, large launches
 
 
 def chunks(total: int, per_item: int, device: torch.device) -> Iterator[tuple[int, int]]:

@@ -64,7 +64,7 @@ class OraclePrefill(PrefillMethod):
             # one batch entry at a time: memory, and sums that do not depend on the batch
             for b in range(B):
                 logits = logits_per_head(q[b, :, lo:hi], k[b, :, :hi], layer)
-                logits.masked_fill_(positions[None, :hi] > positions[lo:hi, None], -torch.inf)
+                logits[..., lo:].masked_fill_(positions[lo:hi] > positions[lo:hi, None], -torch.inf)
                 by_key_block = block_sums(logits.softmax(-1), self.block)
                 mass[b, :, first:stop, :stop] = block_sums(by_key_block.transpose(1, 2), self.block).transpose(1, 2)
         return mass / block_rows(T, self.block, q.device)[:, None]
