@@ -53,6 +53,11 @@ def difference(row: Row) -> Markup:
     return linked(f"{row['difference']:+.2f} {bounds(row['difference_low'], row['difference_high'])}", row)
 
 
+def clearly(duels: Sequence[Row]) -> str:
+    """What stands before the clearest of several duels."""
+    return "most clearly " if len(duels) > 1 else ""
+
+
 def standing(duels: Sequence[Row]) -> Markup:
     """How many of the duels that their intervals decide stay so when all duels of that kind are taken together.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
-from sparsebench.report.phrases import PHASES, difference, plural, standing
+from sparsebench.report.phrases import PHASES, clearly, difference, plural, standing
 from sparsebench.report.rows import Numbered, Row
 from sparsebench.stats.configuration import DENSE
 
@@ -32,9 +32,11 @@ def sentences(rows: Numbered) -> Iterator[Markup]:
             plural(len(duels) - len(won) - len(lost), "stays", "stay"),
         )
         if won:
-            text += Markup("; most clearly {}").format(_duel(max(won, key=lambda r: r["difference_low"])))
+            text += Markup("; {}{}").format(clearly(won), _duel(max(won, key=lambda r: r["difference_low"])))
         if lost:
-            text += Markup("; its worst defeat is {}").format(_duel(min(lost, key=lambda r: r["difference_high"])))
+            text += Markup("; its {}defeat is {}").format(
+                "worst " if len(lost) > 1 else "", _duel(min(lost, key=lambda r: r["difference_high"]))
+            )
         yield text + standing(duels) + "."
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
-from sparsebench.report.phrases import PHASES, linked, listed, plural, standing
+from sparsebench.report.phrases import PHASES, clearly, linked, listed, plural, standing
 from sparsebench.report.rows import Numbered, Row
 
 TITLE = "Which method, at equal cost of attention"
@@ -39,8 +39,8 @@ def _pair(first: str, second: str, duels: list[Row]) -> Markup:
         if won[side]:
             clearest = max(won[side], key=lambda r: abs(r["difference"]))
             said.append(
-                Markup("<b>{}</b> beats <b>{}</b> in {} of {}, most clearly {}").format(
-                    winner, loser, len(won[side]), count, _duel(clearest, side)
+                Markup("<b>{}</b> beats <b>{}</b> in {} of {}, {}{}").format(
+                    winner, loser, len(won[side]), count, clearly(won[side]), _duel(clearest, side)
                 )
             )
     return listed(said)
