@@ -212,6 +212,7 @@ def test_flops_agree_with_torch_s_counter(family: str, tied: bool) -> None:
         ({"model_type": "no_such_family"}, "no family that transformers knows"),
         ({}, "no family that transformers knows"),
         ({"model_type": "deepseek_v3"}, "latent"),
+        ({"model_type": "gpt2", "n_embd": 48, "n_layer": 1}, "sizes under other names than most .*intermediate_size"),
     ],
 )
 def test_what_the_model_does_not_know_is_named(config: dict[str, object], message: str) -> None:

@@ -110,6 +110,20 @@ def test_latent_attention_is_refused_by_name() -> None:
         _generator(model).answer([_JOB])
 
 
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("diffllama", "layer 0 attends more than once in a forward pass"),
+        ("nemotron", "NemotronAttention got no pass to attend by: its model does not hand keyword arguments on"),
+        ("doge", "DogeAttention makes a mask of its own"),
+    ],
+)
+def test_attention_that_is_not_one_plain_call_a_layer_is_refused_by_name(kind: str, message: str) -> None:
+    model = AutoModelForCausalLM.from_config(CONFIG_MAPPING[kind](**COMMON)).eval()
+    with pytest.raises(UserError, match=message):
+        _generator(model).answer([_JOB])
+
+
 def test_attention_to_later_tokens_is_refused_by_name() -> None:
     small = COMMON | {"sliding_window": WINDOW, "query_pre_attn_scalar": 20, "use_bidirectional_attention": True}
     model = AutoModelForCausalLM.from_config(CONFIG_MAPPING["gemma3_text"](**small)).eval()

@@ -91,11 +91,13 @@ class ModelShape:
             _layers(text, name)  # before modules are made, which an odd config cannot tell as well
             with torch.device("meta"):
                 model = AutoModelForCausalLM.from_config(whole)
+            return cls.of(model, name)
         except UserError:
             raise
+        except AttributeError as error:
+            raise UserError(f"models.{name}: config.json states sizes under other names than most ({error})") from None
         except (TypeError, ValueError, KeyError) as error:
             raise UserError(f"models.{name}: config.json is of no family that transformers knows ({error})") from None
-        return cls.of(model, name)
 
     @classmethod
     def of(cls, model: PreTrainedModel, name: str = "model") -> ModelShape:
@@ -151,8 +153,10 @@ def _weights(model: PreTrainedModel, text: Any) -> tuple[int, int]:
     experts = next((n for key in _EXPERTS if (n := getattr(text, key, None))), 1)
     served = text.num_experts_per_tok / experts if experts > 1 else 1
     every = passed = 0
-    for name, weight in model.get_decoder().layers.named_parameters():
-        if weight.ndim > 1 and not re.search("norm|bias", name):
+    decoder = model.get_decoder()
+    rows = {id(m.weight) for m in decoder.modules() if isinstance(m, torch.nn.Embedding)}  # looked up, not multiplied
+    for name, weight in decoder.named_parameters():
+        if weight.ndim > 1 and id(weight) not in rows and not re.search("norm|bias", name):
             every += weight.numel()
             passed += round(weight.numel() * (served if ".experts." in name else 1))
     embedding, output = model.get_input_embeddings().weight, model.get_output_embeddings().weight

@@ -60,9 +60,14 @@ def _attention(
     **more: Any,
 ) -> tuple[Tensor, None]:
     if sparse is None:
-        raise RuntimeError(f"attention {INTERFACE!r} runs only inside the engine: call the model with sparse=<pass>")
+        raise UserError(
+            f"{type(module).__name__} got no pass to attend by: its model does not hand keyword arguments on to "
+            "attention, or was called outside the engine"
+        )
     if attention_mask is not None:
-        raise RuntimeError(f"attention {INTERFACE!r} takes no mask: the engine never pads, causality is its own")
+        raise UserError(
+            f"{type(module).__name__} makes a mask of its own, which no kernel here takes; allowed: causality"
+        )
     _check_plain(module, query, key, value, is_causal, more)
     if never_closes(sliding_window, module.config):
         sliding_window = None

@@ -15,6 +15,7 @@ from sparsebench.engine.chunks import run_prompt
 from sparsebench.engine.ops import Ops
 from sparsebench.engine.rows import PrefillSetting, Question
 from sparsebench.engine.store import PromptStore
+from sparsebench.errors import UserError
 from sparsebench.methods.base import DecodeMethod, Layer
 
 
@@ -44,6 +45,7 @@ class PrefillPass:
         self._ops, self._store, self._prompt, self._setting = ops, store, prompt, setting
         self._decode, self._seed = decode, seed
         self._shares: list[Tensor] = []
+        self._attended: set[int] = set()
         self.states: dict[int, list[Any]] = {}
 
     @property
@@ -52,6 +54,11 @@ class PrefillPass:
 
     def attend(self, call: Call) -> Tensor:
         """Attention of the whole prompt; q [1, H, S, D], output alike."""
+        if call.layer in self._attended:
+            raise UserError(
+                f"layer {call.layer} attends more than once in a forward pass (differential attention?); allowed: once"
+            )
+        self._attended.add(call.layer)
         k = self._store.write(call.layer, self._prompt, call.k[0], call.v[0])
         if call.window is not None:
             return self._ops.dense(call.q, call.k, call.v, scale=call.scale, softcap=call.softcap, window=call.window)
