@@ -97,6 +97,7 @@ def test_loads_from_a_file_outside_the_package(tmp_path: Path) -> None:
         (EXTERNAL.replace("def select", "def choose"), "unknown class 'Mine'"),
         (EXTERNAL.replace('title: ClassVar[str] = "Mine"', ""), "does not state its title"),
         (EXTERNAL.replace("estimation_flops", "flops"), "does not state its estimation_flops"),
+        (EXTERNAL.replace("@dataclass(frozen=True)\n", ""), r"does not state its @dataclass\(frozen=True\)"),
         ("import nothing_of_that_name", "cannot be loaded: ModuleNotFoundError"),
     ],
 )

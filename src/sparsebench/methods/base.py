@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor
@@ -85,12 +85,12 @@ class Method(ABC):
 
     @classmethod
     def unstated(cls) -> list[str]:
-        """What a complete method states and this one does not: class attributes, and what its estimate costs."""
+        """What a complete method states and this one does not: class attributes, costs of its estimate, parameters."""
         missing = [need for need in ("name", "title", "axes", "source") if not hasattr(cls, need)]
         for base in (PrefillMethod, DecodeMethod):
             if issubclass(cls, base):
                 missing += [need for need in base.costs if getattr(cls, need) is getattr(base, need)]
-        return missing
+        return missing + ([] if is_dataclass(cls) else ["@dataclass(frozen=True)"])
 
 
 class PrefillMethod(Method):
