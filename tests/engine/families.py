@@ -73,11 +73,13 @@ FAMILIES: dict[str, Family] = {
     ),
     "qwen2.5-yarn": Family("qwen2", {"rope_parameters": _YARN}),
     "qwen3": Family("qwen3"),
+    "qwen3-moe": Family("qwen3_moe", {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 48}),
     "gemma-2": Family("gemma2", _GEMMA2, sparse_layers=1),
     "gemma-3": Family("gemma3_text", _GEMMA3, sparse_layers=1),
     "gemma-3-vision": Family("gemma3", {"text_config": COMMON | _GEMMA3, "vision_config": _VISION}, sparse_layers=1),
     "mistral": Family("mistral"),
     "mistral-window": Family("mistral", {"sliding_window": 40}, sparse_layers=0),
+    "mixtral": Family("mixtral", {"num_local_experts": 4, "num_experts_per_tok": 2}),
     "ministral": Family("ministral", {"sliding_window": WINDOW, "layer_types": _ALTERNATING}, sparse_layers=1),
     "phi-3": Family("phi3", {"sliding_window": 2048}),
     "phi-3.5-longrope": Family(
