@@ -122,9 +122,10 @@ def test_few_samples_are_covered_too(n: int) -> None:
 @pytest.mark.parametrize("n", [12, 40])
 def test_permutation_p_is_uniform_under_no_effect(n: int) -> None:
     d = np.random.default_rng(n).normal(0, 0.2, (ROUNDS // 3, n))
-    p = permutation_p(list(d), permutations=499, family=1)
-    assert stats.kstest(p, "uniform").pvalue > 0.001
-    assert np.mean(p <= 0.05) <= 0.08
+    # As many patterns as asked for, and as many as a family of all lines needs, where large p are settled early.
+    for p in (permutation_p(list(d), permutations=499, family=1), permutation_p(list(d), permutations=499)):
+        assert stats.kstest(p, "uniform").pvalue > 0.001
+        assert np.mean(p <= 0.05) <= 0.08
 
 
 def test_exact_sign_test_never_finds_too_much() -> None:
