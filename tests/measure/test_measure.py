@@ -103,9 +103,32 @@ def test_methods_are_named_by_word_or_by_file(tmp_path) -> None:
         ("StreamingDecode", "decode", (0.5,)), ("oracle", "decode", (0.5,)), ("oracle", "prefill", (0.5,)),
         ("quest", "decode", (0.9,)),
     ]  # fmt: skip
-    given.method = [["qest"]]
-    with pytest.raises(UserError, match="unknown method 'qest'; did you mean 'quest'"):
-        _sweeps(given)
+    for words, message in (
+        (["qest"], "unknown method 'qest'; did you mean 'quest'"),
+        (["quest", "sparsity=[0.5,1]"], "--method quest: sparsity 1; allowed: 0 or more, below 1"),
+        (["quest", "sparsity=high"], "--method quest: sparsity 'high'"),
+    ):
+        given.method = [words]
+        with pytest.raises(UserError, match=message):
+            _sweeps(given)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--length", "0"], "--length: '0'; allowed: a whole number, 2 or more"),
+        (["--length", "64", "--sparsity", "1"], "--sparsity: sparsity '1'; allowed: 0 or more, below 1"),
+        (["--length", "64", "--rows", "many"], "--rows: 'many'; allowed: a whole number, 1 or more"),
+        (["--length", "64", "--heads", "3"], "3 query heads cannot share 8 KV heads evenly"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_told_before_anything_is_measured(words, message, tmp_path, capsys) -> None:
+    call = ["measure", "attention", "--method", "quest", "--output", str(tmp_path / "t.arrow"), *words]
+    try:
+        assert main(call) == 1
+    except SystemExit as ended:
+        assert ended.code == 2
+    assert message in capsys.readouterr().err
 
 
 def test_export_keeps_every_figure_and_what_the_device_is(tmp_path) -> None:

@@ -39,3 +39,25 @@ def spec(kind: type[Model]) -> Callable[[str], Model]:
             raise argparse.ArgumentTypeError(f"not a {kind.__name__} as JSON: {where}: {first['msg']}") from None
 
     return parse
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """Argument type: a whole number of at least ``least``."""
+
+    def parse(text: str) -> int:
+        if not text.lstrip("-").isdigit() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r}; allowed: a whole number, {least} or more")
+        return int(text)
+
+    return parse
+
+
+def sparsity(text: str | float) -> float:
+    """Argument type: a share of attention that is skipped."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"sparsity {text!r}; allowed: 0 or more, below 1")
+    return value

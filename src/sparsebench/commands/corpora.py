@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sparsebench.commands.arguments import Commands, command, output
+from sparsebench.commands.arguments import Commands, command, output, whole
 
 
 def add(commands: Commands) -> None:
@@ -20,8 +20,8 @@ def add(commands: Commands) -> None:
         "--model", type=Path, required=True, metavar="PATH", help="as in show-sample; its tokenizer counts"
     )
     sub.add_argument("--tasks", nargs="*", default=[], metavar="TASK", help="default: all")
-    sub.add_argument("--lengths", nargs="+", type=int, default=[4096, 32768, 131072], metavar="TOKENS")
-    sub.add_argument("--samples", type=int, default=100)
+    sub.add_argument("--lengths", nargs="+", type=whole(1), default=[4096, 32768, 131072], metavar="TOKENS")
+    sub.add_argument("--samples", type=whole(1), default=100)
 
 
 def _fetch(given: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from sparsebench.commands.arguments import Commands, command
+from sparsebench.commands.arguments import Commands, command, whole
 
 
 def add(commands: Commands) -> None:
@@ -26,7 +26,7 @@ def add(commands: Commands) -> None:
     command(commands, "tasks", "list the tasks with metric, chance, minimum length, source", _tasks)
     sub = command(commands, "show-sample", "print one prompt, its gold answer and what would score", _show)
     sub.add_argument("--task", required=True, help="a task of the config, or any task at its defaults")
-    sub.add_argument("--length", type=int, required=True, metavar="TOKENS")
+    sub.add_argument("--length", type=whole(1), required=True, metavar="TOKENS")
     sub.add_argument(
         "--model",
         type=Path,

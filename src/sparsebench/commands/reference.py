@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sparsebench.commands.arguments import Commands, command, output
+from sparsebench.commands.arguments import Commands, command, output, whole
 from sparsebench.errors import UserError
 
 
@@ -19,16 +19,16 @@ def add(commands: Commands) -> None:
     sub.add_argument("--final", action="store_true", help="the last leg: the learning rate decays to the end")
     sub.add_argument("--config", type=Path, default=Path("config/nano.yaml"), help="its tasks are learnt")
     sub.add_argument("--weight", action="append", default=[], metavar="TASK=W", help="change a task's share; 0: none")
-    sub.add_argument("--longest", type=int, default=8192, metavar="TOKENS", help="longest prompt trained on")
-    sub.add_argument("--workers", type=int, default=4, help="processes that make samples")
+    sub.add_argument("--longest", type=whole(1), default=8192, metavar="TOKENS", help="longest prompt trained on")
+    sub.add_argument("--workers", type=whole(1), default=4, help="processes that make samples")
     sub.add_argument("--device", default="cuda", help="as torch names it")
     sub.add_argument("--no-compile", action="store_true", help="run without torch.compile")
     sub.add_argument("--optimizer", choices=("muon", "adamw"), default="muon")
     sub.add_argument("--rate", type=float, help="peak learning rate; default: the size's own")
-    sub.add_argument("--tokens", type=int, default=65_536, help="tokens per micro-batch")
-    sub.add_argument("--accumulate", type=int, default=1, help="micro-batches per step")
+    sub.add_argument("--tokens", type=whole(1), default=65_536, help="tokens per micro-batch")
+    sub.add_argument("--accumulate", type=whole(1), default=1, help="micro-batches per step")
     sub.add_argument("--seed", type=int, default=0)
-    sub.add_argument("--steps", type=int, help="end after so many steps, if time is left")
+    sub.add_argument("--steps", type=whole(1), help="end after so many steps, if time is left")
 
     sub = command(
         commands,
@@ -38,8 +38,10 @@ def add(commands: Commands) -> None:
     )
     sub.add_argument("--model", type=Path, required=True, metavar="FOLDER")
     sub.add_argument("--config", type=Path, default=Path("config/nano.yaml"))
-    sub.add_argument("--lengths", type=int, nargs="+", default=[1024, 2048, 4096], metavar="TOKENS")
-    sub.add_argument("--samples", type=int, nargs="+", default=[100], metavar="N", help="for all lengths, or one each")
+    sub.add_argument("--lengths", type=whole(1), nargs="+", default=[1024, 2048, 4096], metavar="TOKENS")
+    sub.add_argument(
+        "--samples", type=whole(1), nargs="+", default=[100], metavar="N", help="for all lengths, or one each"
+    )
     sub.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
     sub.add_argument("--device", default="cuda", help="as torch names it")
     sub.add_argument("--card", action="store_true", help="write README.md of the folder anew")

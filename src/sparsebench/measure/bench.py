@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sparsebench.engine.ops import Ops
+from sparsebench.errors import UserError
 from sparsebench.measure.device import Ceilings, peak_mib
 from sparsebench.measure.timing import Timing
 from sparsebench.methods.base import DecodeMethod, PrefillMethod
@@ -25,6 +26,12 @@ class Shape:
     heads: int = 32
     kv_heads: int = 8
     head_dim: int = 128
+
+    def __post_init__(self) -> None:
+        if self.heads % self.kv_heads:
+            raise UserError(
+                f"{self.heads} query heads cannot share {self.kv_heads} KV heads evenly; allowed: multiples"
+            )
 
 
 @dataclass(frozen=True)
