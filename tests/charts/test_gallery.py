@@ -173,6 +173,12 @@ def test_committed_measurements_are_readable(folder: Path) -> None:
     files = sorted((Path(__file__).parents[2] / "resources" / "measurements").glob("*.csv"))
     found = load_tables(folder, files)
     assert found.cost_check.height == found.measurements.height > 50
+    # A chart has read for it what it needs, and that as it would be among all.
+    for needs in (("measurements",), ("cost_check",), ("accuracy",)):
+        some = load_tables(folder, files, needs)
+        for name in ("measurements", "cost_check"):
+            made = getattr(some, name)
+            assert made.equals(getattr(found, name)) if name in needs else made.is_empty()
 
 
 def test_speed_and_accuracy_meet_at_the_same_model_and_length_where_they_can(tables: Tables) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,7 +75,7 @@ def table_names() -> list[str]:
     return [f.name for f in fields(Tables) if f.name != "config"]
 
 
-def load_tables(folder: Path, measured: Sequence[Path] = ()) -> Tables:
+def load_tables(folder: Path, measured: Sequence[Path] = (), needs: Collection[str] | None = None) -> Tables:
     """Read the tables of a run.
 
     Parameters
@@ -85,6 +85,8 @@ def load_tables(folder: Path, measured: Sequence[Path] = ()) -> Tables:
     measured
         CSV files of measurements made elsewhere, each with the columns of ``measurements``; those of methods that were
         run follow the run's own, there and in ``cost_check``.
+    needs
+        Tables to read besides these two; all by default.
 
     Raises
     ------
@@ -96,7 +98,10 @@ def load_tables(folder: Path, measured: Sequence[Path] = ()) -> Tables:
     from sparsebench.tables import read_table
 
     found: dict[str, Any] = {}
-    for name in table_names():
+    wanted = set(table_names()) if needs is None else {"accuracy", "frontier", *needs}
+    if "cost_check" in wanted:
+        wanted.add("models")  # what measurements from elsewhere are priced with
+    for name in sorted(wanted):
         path = folder / f"{name}.arrow"
         if name in ("accuracy", "frontier") or path.exists():
             table = read_table(path, schema_of(name))
@@ -106,19 +111,21 @@ def load_tables(folder: Path, measured: Sequence[Path] = ()) -> Tables:
     run = found["accuracy"].select("phase", "method").unique()
     for path in measured:
         timed = _read_measured(path).join(run, on=["phase", "method"], how="semi", maintain_order="left")
-        for name, more in (("measurements", timed), ("cost_check", _checked(timed, found.get("models")))):
-            found[name] = pl.concat([found.get(name, _empty(name)), more])
+        if "measurements" in wanted:
+            found["measurements"] = pl.concat([found.get("measurements", _empty("measurements")), timed])
+        if "cost_check" in wanted:
+            more = _checked(timed, found.get("models", _empty("models")))
+            found["cost_check"] = pl.concat([found.get("cost_check", _empty("cost_check")), more])
     return Tables(**found)
 
 
-def _checked(measurements: pl.DataFrame, models: pl.DataFrame | None) -> pl.DataFrame:
+def _checked(measurements: pl.DataFrame, models: pl.DataFrame) -> pl.DataFrame:
     import polars as pl
 
     from sparsebench.spec import MethodSpecs
     from sparsebench.stats.cost_check import cost_check_table
 
-    known = _empty("models") if models is None else models
-    table = cost_check_table(measurements.to_arrow(), known.to_arrow(), MethodSpecs())
+    table = cost_check_table(measurements.to_arrow(), models.to_arrow(), MethodSpecs())
     return pl.DataFrame(pl.from_arrow(table))
 
 

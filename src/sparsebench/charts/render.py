@@ -40,7 +40,7 @@ def render_chart(name: str, tables_dir: Path, output: Path, measured: Sequence[P
         If there is no such chart, or a table is missing or damaged.
     """
     module = load_chart(name)
-    made = spec_of(name, load_tables(tables_dir, measured))
+    made = spec_of(name, load_tables(tables_dir, measured, module.NEEDS))
     spec = notice(made.reason).to_dict() if isinstance(made, Nothing) else made
     svg = vl_convert.vegalite_to_svg(spec, vl_version=vegalite_version())
     _write(output.with_suffix(".svg"), svg.encode())
