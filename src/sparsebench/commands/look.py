@@ -79,12 +79,13 @@ def _methods(given: argparse.Namespace) -> None:
     if given.page:
         print("\n".join(methods_page()))
         return
-    for (phase, name), cls in sorted(method_classes().items()):
-        axes = cls.axes
-        print(
-            f"{phase:<8} {name:<16} {axes.unit:<15} {axes.importance:<28} {axes.budget:<24} {axes.cache:<6} "
-            f"{cls.source}"
-        )
+    rows = [
+        (phase, name, *(getattr(cls.axes, axis) for axis in ("unit", "importance", "budget", "cache")), cls.source)
+        for (phase, name), cls in sorted(method_classes().items())
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _presets(_: argparse.Namespace) -> None:
