@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -90,3 +92,9 @@ def test_a_label_without_a_price_is_named() -> None:
 
 def test_each_table_has_its_module() -> None:
     assert all(isinstance(module_of(name), Path) and module_of(name).is_file() for name in INPUTS)
+
+
+def test_tables_that_price_nothing_do_without_torch() -> None:
+    names = sorted(set(INPUTS) - {"accuracy", "cost_check"})
+    code = f"import sys; from sparsebench.stats import {', '.join(names)}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from sparsebench.cost.shape import ModelShape
 from sparsebench.models.info import read_info
 from sparsebench.tables import MODELS
 
@@ -23,6 +22,8 @@ def models_table(folders: Sequence[Path], tokenizers: Mapping[str, str]) -> pa.T
     tokenizers
         Label of the model whose tokenizer each uses; those not named use their own.
     """
+    from sparsebench.cost.shape import ModelShape
+
     rows = []
     for folder in folders:
         info = read_info(folder)

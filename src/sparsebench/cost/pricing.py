@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
+from sparsebench.cost.columns import PRICED
 from sparsebench.cost.model import decode_cost, prefill_cost
 from sparsebench.cost.shape import ModelShape
 from sparsebench.errors import unknown
@@ -18,7 +19,6 @@ from sparsebench.spec import MethodSpec, MethodSpecs
 
 # FLOPs that a device computes while it reads a byte: an H100 SXM's data sheet, 989 TFLOP/s in bfloat16 over 3.35 TB/s.
 FLOP_PER_BYTE = 295.0
-UNITS = {"prefill": "FLOP per prompt", "decode": "bytes per token", "both": "FLOP equivalents per answer"}
 
 
 def shapes_of(models: pa.Table) -> dict[str, ModelShape]:
@@ -84,28 +84,6 @@ class Pricing:
             "metadata_bytes": token.metadata,
             "answer_flops": answer,
         }
-
-
-PRICED = (
-    "prefill_flops",
-    "attention_flops",
-    "estimation_flops",
-    "decode_bytes",
-    "kv_bytes",
-    "metadata_bytes",
-    "answer_flops",
-)
-
-
-def cost_of(phase: pl.Expr, prefix: str = "") -> pl.Expr:
-    """The cost of a configuration in a phase (units: ``UNITS``); of dense as such, that of prompt and answer."""
-    return (
-        pl.when(phase == "prefill")
-        .then(pl.col(prefix + "prefill_flops"))
-        .when(phase == "decode")
-        .then(pl.col(prefix + "decode_bytes"))
-        .otherwise(pl.col(prefix + "answer_flops"))
-    )
 
 
 def _known(kind: str, label: str, known: Mapping[str, Any]) -> Any:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pyarrow as pa
 
-from sparsebench.cost.pricing import PRICED, Pricing, cost_of
+from sparsebench.cost.columns import PRICED, cost_of
 from sparsebench.errors import UserError
 from sparsebench.stats.configuration import DENSE, KEY, NAMED, attention_share, name_configurations, shares_kept
 from sparsebench.stats.intervals import RESAMPLES, mean_interval
 from sparsebench.stats.pairing import Scored, differences
 from sparsebench.tables import ACCURACY, SCORES
+
+if TYPE_CHECKING:
+    from sparsebench.cost.pricing import Pricing
 
 CELL = ["model", "task", "length_tok"]
 # Of the way from chance to a perfect score. Where a guesser scores 0, a single lucky sample already clears chance,

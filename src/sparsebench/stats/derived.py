@@ -55,12 +55,13 @@ def derive(name: str, tables: Mapping[str, pa.Table], analysis: Analysis, method
         The config's methods, for what their estimates cost.
     """
     from sparsebench.cost.models import tokenizers_of
-    from sparsebench.cost.pricing import Pricing
 
     make = getattr(import_module(f"sparsebench.stats.{name}"), f"{name}_table")
     wanted = signature(make).parameters
     given: dict[str, Any] = {**tables, **analysis.model_dump(), "methods": methods}
     if "pricing" in wanted:
+        from sparsebench.cost.pricing import Pricing
+
         given["pricing"] = Pricing.of(tables["models"], methods, analysis.flop_per_byte)
     if "tokenizers" in wanted:
         given["tokenizers"] = tokenizers_of(tables["models"])

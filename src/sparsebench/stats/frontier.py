@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from sparsebench.cost.pricing import PRICED, cost_of
+from sparsebench.cost.columns import PRICED, cost_of
 from sparsebench.stats.configuration import DENSE, NAMED, shares_kept
 from sparsebench.stats.intervals import RESAMPLES, mean_of_intervals
 from sparsebench.stats.resampling import resampled_means

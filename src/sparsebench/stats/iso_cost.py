@@ -13,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from sparsebench.cost.pricing import UNITS
+from sparsebench.cost.columns import UNITS
 from sparsebench.stats.configuration import DENSE
 from sparsebench.stats.effects import PERMUTATIONS, holm, permutation_p
 from sparsebench.stats.frontier import PHASES, over_tasks, tasks_with_signal
