@@ -27,7 +27,7 @@ these tasks and no language: it exists so that sparse attention can be measured 
 retrieves.
 Data, curriculum and limits: `docs/reference-models.md`.
 
-Training so far: {minutes:.1f} minutes on an NVIDIA H100, {tokens:.0f} M tokens in {steps} steps. {state}
+Training so far: {minutes:.1f} minutes on one {trained_on}, {tokens:.0f} M tokens in {steps} steps. {state}
 
 ## Accuracy
 
@@ -110,6 +110,7 @@ def write_card(folder: Path, figures: dict[str, Any]) -> None:
         minutes=done["minutes"],
         tokens=done["tokens"] / 1e6,
         steps=f"{done['steps']:,.0f}",
+        trained_on=done["device"],
         state=_FINISHED if done.get("final") else _UNFINISHED,
         dtype=figures["dtype"],
         device=figures["device"],

@@ -26,7 +26,7 @@ def save(
     tokenizer: PreTrainedTokenizerBase,
     optimizers: list[torch.optim.Optimizer],
     curriculum: Curriculum,
-    done: dict[str, float],
+    done: dict[str, Any],
     whole: bool = True,
 ) -> None:
     """Write the exported model, the curriculum, and unless ``whole`` is False all that goes on bit by bit."""
@@ -50,7 +50,7 @@ def resume(
 
     Returns
     -------
-    Totals so far: minutes, steps, tokens, and whether a final leg came to its end.
+    Totals so far: minutes, steps, tokens, the device of the last leg, and whether a final leg came to its end.
     """
     if not (folder / _CURRICULUM).is_file():
         raise UserError(f"{folder}: no {_CURRICULUM}, so nothing to resume; give a folder that `train` wrote")

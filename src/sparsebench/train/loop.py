@@ -161,13 +161,14 @@ def train(run: Run, tasks: Mapping[str, Task]) -> None:
     logged_tokens = 0
     whole = run.resume is not None and (run.resume / "state.pt").is_file()
 
-    def totals() -> dict[str, float]:
+    def totals() -> dict[str, Any]:
         """``final``: whether the learning rate has come to its end."""
         minutes = (time.monotonic() - began) / 60
         return {
             "minutes": done["minutes"] + minutes,
             "steps": done["steps"] + steps,
             "tokens": done["tokens"] + tokens,
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
             "final": run.final and minutes >= run.minutes,
         }
 
