@@ -64,7 +64,7 @@ schema: $(READY)  ## write the config's JSON schema, what docs/tables.md and doc
 	mv workflow/schemas/config.schema.json.partial workflow/schemas/config.schema.json
 	{ sed '/^## Columns$$/q' docs/tables.md; sparsebench columns; } > docs/tables.md.partial
 	mv docs/tables.md.partial docs/tables.md
-	{ sed '/^## All methods$$/q' docs/methods.md; echo; sparsebench methods --page; } > docs/methods.md.partial
+	{ sed '/^## All methods$$/q' docs/methods.md; sparsebench methods --page; } > docs/methods.md.partial
 	mv docs/methods.md.partial docs/methods.md
 	{ sed '/- pip:$$/q' workflow/envs/sparsebench.yaml; grep -v '^#' constraints.txt | sed 's/^/      - /'; } \
 	  > workflow/envs/sparsebench.yaml.partial

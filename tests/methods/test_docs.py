@@ -21,11 +21,6 @@ from .attend import attend_step, randn
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def test_methods_page_is_what_the_methods_say() -> None:
-    written = (DOCS / "methods.md").read_text().partition("\n## All methods\n\n")[2]
-    assert written == "\n".join(methods_page()) + "\n", "run `make schema`"
-
-
 def test_a_method_is_told_with_its_axes_parameters_source_and_departures() -> None:
     page = "\n".join(methods_page())
     assert "| decode | `quest` | page | token-to-page | uniform | full |" in page

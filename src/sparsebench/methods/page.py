@@ -15,8 +15,9 @@ _PARAMETERS = "\n\nParameters\n----------\n"
 
 
 def methods_page() -> Iterator[str]:
-    """Lines of Markdown, prefill before decode, then by name."""
+    """Lines of Markdown, an empty one first: methods of prefill before those of decode, then by name."""
     methods = sorted(method_classes().values(), key=lambda method: (method.phase != "prefill", method.name))
+    yield ""
     yield f"| {' | '.join(_COLUMNS)} |"
     yield "|---" * len(_COLUMNS) + "|"
     for method in methods:
