@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -75,8 +76,10 @@ class Clone:
         return file.read_bytes().count(b"\n") if file.exists() else 0
 
     def log(self, cell: str) -> str:
-        """What the last job of a cell said: Snakemake removes the log of the one before."""
-        return (self.folder / f"results/logs/infer/{cell}.log").read_text()
+        """What the last job of a cell said; nothing between Snakemake's removal of a log and the next job's start."""
+        with contextlib.suppress(FileNotFoundError):
+            return (self.folder / f"results/logs/infer/{cell}.log").read_text()
+        return ""
 
     def counts(self, cell: str) -> tuple[int, int]:
         """Rows (computed, reused) by the last job of a cell."""
