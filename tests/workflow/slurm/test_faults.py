@@ -62,6 +62,7 @@ class Faults:
         self.gates = clone.folder / "gates"
         self.gates.mkdir()
         self.struck: dict[str, str] = {}  # job by cell
+        self.requeued: dict[str, float] = {}  # since when they wait
         self.outage: float | None = None
 
     def open(self, cell: str) -> None:
@@ -93,8 +94,12 @@ class Faults:
             if not (self.gates / cell).exists() and any(f"JobId={job} " in line for line in self.cluster.ended()):
                 _bury(self.started(cell)[0])
                 self.open(cell)
-        for job in self.cluster.requeued():  # SLURM itself lets them wait two minutes
-            self.cluster.call("scontrol", "update", f"jobid={job}", "starttime=now")
+        now, waiting = time.monotonic(), self.cluster.requeued()
+        self.requeued = {job: self.requeued.get(job, now) for job in waiting}
+        for job, since in self.requeued.items():
+            # SLURM itself lets them wait two minutes; a node refuses a job whose credential it revoked this very second
+            if now > since + 3:
+                self.cluster.call("scontrol", "update", f"jobid={job}", "starttime=now")
         if self.struck and self.outage is None:
             self.outage = time.monotonic()
             self.cluster.refuse_status(True)
