@@ -27,8 +27,8 @@ LINES = [
     measured("transformers", 0.0, "shared", 10.0),
     measured("dense", 0.0, "shared", 12.0),
     measured("snapkv", 0.9, "shared", 8.0),
-    measured("snapkv", 0.9, "compacted", 5.0),
-    measured("quest", 0.9, "shared", 20.0),
+    measured("snapkv", 0.9, "compacted", 5.0, spread_ms=0.5, readings=7),
+    measured("quest", 0.9, "shared", 20.0, spread_ms=0.4, readings=7),
     measured("oracle", 0.9, "shared", 90.0),
     measured("one_batch", 0.9, "shared", 90.0) | {"kind": "fanout"},
 ]
@@ -46,8 +46,9 @@ def test_nothing_timed_is_nothing_told() -> None:
 def test_sentences_leave_baselines_and_controls_out_and_keep_their_links() -> None:
     (text,) = speed.sentences(only(measurements=LINES))
     ids = {r["method"]: r["id"] for r in numbered(frame("measurements", LINES), "x") if r["cache"] == "compacted"}
-    assert f'<a class="n" href="#{ids["snapkv"]}">2</a>' in text
-    assert "speed relative to dense is 2 for snapkv and 0.5 for quest" in plain(text)
+    assert f'<a class="n" href="#{ids["snapkv"]}">2 ± 0.2</a>' in text
+    assert "(median of 7 timings, ± half their interquartile range)" in plain(text)
+    assert "is 2 ± 0.2 for snapkv and 0.5 ± 0.01 for quest" in plain(text)
 
 
 def test_charts_show_the_memory_that_was_measured() -> None:

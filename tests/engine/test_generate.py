@@ -11,6 +11,7 @@ from sparsebench.engine.attention import patch
 from sparsebench.engine.generate import Generator
 from sparsebench.engine.ops import load_ops
 from sparsebench.engine.rows import DecodeSetting, Job, PrefillSetting, Question
+from sparsebench.errors import UserError
 from sparsebench.methods import load_method, method_classes
 from sparsebench.spec import MethodSpec
 
@@ -141,5 +142,5 @@ def test_the_end_of_sequence_token_ends_the_row():
 def test_a_patched_model_refuses_to_run_outside_the_engine():
     model = make_model("llama")
     patch(model)
-    with pytest.raises(RuntimeError, match="only inside the engine"):
+    with pytest.raises(UserError, match="called outside the engine"):
         model(torch.tensor([[5, 6, 7]]))
