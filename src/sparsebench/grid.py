@@ -10,8 +10,9 @@ from itertools import product
 from pathlib import Path
 from typing import Literal
 
-from sparsebench.config import Config, MethodEntry
+from sparsebench.config import Config
 from sparsebench.engine.digest import engine_digest
+from sparsebench.entries import MethodEntry
 from sparsebench.methodfiles import method_file
 from sparsebench.names import method_spec, task_spec
 from sparsebench.source import source_digest

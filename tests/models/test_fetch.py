@@ -10,7 +10,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub import errors
 
-from sparsebench.config import ModelEntry
+from sparsebench.entries import ModelEntry
 from sparsebench.errors import UserError
 from sparsebench.models import fetch
 from sparsebench.models.fetch import fetch_model

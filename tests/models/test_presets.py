@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sparsebench.config import ModelEntry, parse_config
+from sparsebench.config import parse_config
+from sparsebench.entries import ModelEntry
 from sparsebench.grid import Grid
 from sparsebench.models.presets import preset_table, presets
 

@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from sparsebench.config import Analysis
+from sparsebench.entries import Analysis
 from sparsebench.errors import UserError
 from sparsebench.spec import MethodSpec, MethodSpecs
 from sparsebench.stats.derived import INPUTS, derive, inputs_of, module_of

@@ -5,7 +5,8 @@ from shlex import quote
 from snakemake.exceptions import WorkflowError
 
 from sparsebench.charts.registry import chart_constant, chart_file, chart_names
-from sparsebench.config import LABEL, parse_config
+from sparsebench.config import parse_config
+from sparsebench.entries import LABEL
 from sparsebench.errors import UserError
 from sparsebench.grid import Grid, Key
 from sparsebench.jobsize import memory_mb, runtime_min, scoring_min, synthesis_min

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sparsebench.config import Analysis
+from sparsebench.entries import Analysis
 from sparsebench.errors import UserError
 
 if TYPE_CHECKING:

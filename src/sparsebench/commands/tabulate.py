@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparsebench.commands.arguments import Commands, command, output, spec
-from sparsebench.config import Analysis
+from sparsebench.entries import Analysis
 from sparsebench.spec import MethodSpecs
 
 if TYPE_CHECKING:

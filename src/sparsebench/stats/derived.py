@@ -14,7 +14,7 @@ from sparsebench.spec import MethodSpecs
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from sparsebench.config import Analysis
+    from sparsebench.entries import Analysis
 
 # Table -> the tables that it is made from. Its module is the one of that name beside this file.
 INPUTS: dict[str, tuple[str, ...]] = {
