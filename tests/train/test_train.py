@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -235,7 +237,8 @@ def test_curriculum_climbs_on_right_answers_only_and_returns_from_json() -> None
 def test_only_a_final_leg_decays_to_the_end() -> None:
     assert rate(10_000, 1.0, final=True) == pytest.approx(0.02)
     assert rate(10_000, 1.0, final=False) == pytest.approx(0.5)
-    assert rate(10_000, 0.5, final=True) == rate(10_000, 0.5, final=False) == 1.0
+    assert rate(10_000, 0.3, final=True) == rate(10_000, 0.3, final=False) == 1.0
+    assert rate(10_000, 0.65, final=True) == pytest.approx(0.5)
     assert rate(0, 0.0, final=False) < 0.01
 
 
@@ -292,6 +295,45 @@ def test_training_lowers_the_loss_resumes_and_exports(tasks: dict[str, Task], tm
     assert all(torch.equal(a, b) for a, b in zip(moved.parameters(), kept.parameters(), strict=True))
 
 
+def test_ranks_train_one_model(tmp_path: Path) -> None:
+    """Two processes: gradients of a rank are the mean over both, totals count both, one of them writes."""
+    out = tmp_path / "nano"
+    options = "--device cpu --no-compile --tokens 512 --steps 2 --minutes 5 --workers 1 --weight copy=1"
+    zero = [f"--weight={task}=0" for task in WEIGHTS if task != "copy"]
+    code = (
+        "import sys; import torch; from sparsebench.cli import main; from sparsebench.train import ranks\n"
+        "average = ranks.Ranks.average\n"
+        "def checked(self, parameters):\n"
+        "    own = self.gather([[p.grad.clone() for p in parameters]])\n"
+        "    average(self, parameters)\n"
+        "    assert not torch.equal(own[0][0], own[1][0]), 'both ranks had one batch'\n"
+        "    for p, a, b in zip(parameters, *own, strict=True):\n"
+        "        torch.testing.assert_close(p.grad, (a + b) / 2)\n"
+        "ranks.Ranks.average = checked\n"
+        "if __name__ == '__main__':\n"
+        "    sys.exit(main(sys.argv[1:]))\n"
+    )
+    script = tmp_path / "checked.py"
+    script.write_text(code)
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        str(script),
+        "train",
+    ]
+    command += ["--size=nano-2m", f"--output={out}", *options.split(), *zero]
+    done = subprocess.run(command, cwd=CONFIG.parents[1], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    totals = json.loads((out / "curriculum.json").read_text())["done"]
+    assert totals["steps"] == 2
+    assert totals["tokens"] == 2 * 2 * 512
+    assert totals["device_minutes"] == pytest.approx(2 * totals["minutes"])
+    assert AutoModelForCausalLM.from_pretrained(out).config.num_hidden_layers == SIZES["nano-2m"].layers
+
+
 def test_the_card_says_what_was_measured_and_where_it_is_weak(tmp_path: Path) -> None:
     folder = tmp_path / "nano-2m"
     folder.mkdir()
@@ -308,7 +350,7 @@ def test_the_card_says_what_was_measured_and_where_it_is_weak(tmp_path: Path) ->
     assert "| vt |  | 0.30 [0.20, 0.40], n=40 |" in card
     assert "below 0.8: vt at 2,048 tokens." in card
     assert "    the command\n" in card
-    assert "Training so far: 4.0 minutes on one NVIDIA A100," in card
+    assert "Training so far: 4.0 minutes (4.0 of one NVIDIA A100)," in card
 
 
 def test_nothing_to_resume_is_said(tasks: dict[str, Task], folder: Path, tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ these tasks and no language: it exists so that sparse attention can be measured 
 retrieves.
 Data, curriculum and limits: `docs/reference-models.md`.
 
-Training so far: {minutes:.1f} minutes on one {trained_on}, {tokens:.0f} M tokens in {steps} steps. {state}
+Training so far: {minutes:.1f} minutes ({device_minutes:.1f} of one {trained_on}), {tokens:.0f} M tokens in {steps}
+steps. {state}
 
 ## Accuracy
 
@@ -38,9 +39,9 @@ with keys, values and names that training never draws. Made by
 
 """
 _UNFINISHED = (
-    "The training\nis **not finished**: the last leg, in which the learning rate decays to the end, is to come."
+    "The training is **not finished**: the last leg, in which the learning rate decays to the end, is to come."
 )
-_FINISHED = "The\nlast leg, in which the learning rate decays to the end, is done."
+_FINISHED = "The last leg, in which the learning rate decays to the end, is done."
 
 
 def _accuracy(rows: Sequence[dict[str, Any]]) -> str:
@@ -108,6 +109,7 @@ def write_card(folder: Path, figures: dict[str, Any]) -> None:
         vocab=f"{config['vocab_size']:,}",
         longest=f"{config['max_position_embeddings']:,}",
         minutes=done["minutes"],
+        device_minutes=done["device_minutes"],
         tokens=done["tokens"] / 1e6,
         steps=f"{done['steps']:,.0f}",
         trained_on=done["device"],

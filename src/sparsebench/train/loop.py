@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import math
 import shutil
 import signal
 import tempfile
@@ -26,13 +27,14 @@ from sparsebench.train.ladder import WEIGHTS, Curriculum
 from sparsebench.train.model import SIZES, build, for_training
 from sparsebench.train.muon import Muon
 from sparsebench.train.objective import loss_and_right
+from sparsebench.train.ranks import Ranks
 from sparsebench.train.schedule import WARM_UP_STEPS, rate
 from sparsebench.train.vocabulary import build_tokenizer, save_tokenizer
 
 log = logging.getLogger("sparsebench")
 
 _JUDGE_EVERY = 5
-"""Steps between looks at the results, which wait for the device."""
+"""Steps between looks at the results, which wait for the device and the other ranks."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,8 @@ class _Figures:
         self._path, self._curriculum = path, curriculum
         self._sums: dict[tuple[str, int], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
 
-    def add(self, batch: Batch, loss: float, right: float) -> None:
-        sums = self._sums[batch.task, batch.level]
+    def add(self, task: str, level: int, loss: float, right: float) -> None:
+        sums = self._sums[task, level]
         for i, value in enumerate((1.0, loss, right)):
             sums[i] += value
 
@@ -115,8 +117,123 @@ class _Figures:
         )
 
 
+class _Leg:
+    """One leg of one rank: model, optimizers, curriculum, batches, and how far it has come."""
+
+    def __init__(self, run: Run, tasks: Mapping[str, Task], scratch: Path) -> None:
+        self._began = time.monotonic()
+        torch.manual_seed(run.seed)
+        torch.set_float32_matmul_precision("high")
+        self.run, self.ranks = run, Ranks(run.device)
+        run.output.mkdir(parents=True, exist_ok=True)
+        self.tokenizer = load_tokenizer(run.resume) if run.resume else build_tokenizer(tasks)
+        self.model = build(run.size, self.tokenizer).to(self.ranks.device)
+        self.parameters = list(self.model.parameters())
+        self.optimizers = optimizers_of(self.model, run)
+        self.curriculum = Curriculum({**WEIGHTS, **run.weights}, run.longest_tok)
+        self._done: dict[str, Any] = {"minutes": 0.0, "device_minutes": 0.0, "steps": 0, "tokens": 0}
+        if run.resume:
+            self._resume(run.resume)
+        self._warm = run.resume is not None and (run.resume / "state.pt").is_file()
+        for_training(self.model, run.compiled)
+        self.model.train()
+        millions, size = self.model.num_parameters() / 1e6, len(self.tokenizer)
+        log.info("%s: %.2f M parameters, %d entries, %d ranks", run.size, millions, size, self.ranks.count)
+        save_tokenizer(self.tokenizer, scratch)
+        seed = run.seed * 1_000_003 + int(self._done["steps"]) + self.ranks.rank * 500_009
+        self.feed = Feed((dict(tasks), self.curriculum, scratch, run.tokens), run.workers, seed)
+        self.figures = _Figures(run.output / "curve.csv", self.curriculum)
+        self._unjudged: list[tuple[Batch, torch.Tensor, torch.Tensor]] = []
+        self.steps, self._tokens, self._waited, self.stop = 0, 0, 0.0, False
+        self._last_log = self._last_save = time.monotonic()
+        self._logged_tokens = 0
+
+    def _resume(self, folder: Path) -> None:
+        self._done |= resume(folder, self.model, self.optimizers, self.curriculum)
+        if self.ranks.rank == 0 and folder.resolve() != self.run.output.resolve() and (folder / "curve.csv").is_file():
+            shutil.copy(folder / "curve.csv", self.run.output / "curve.csv")
+
+    def share(self) -> float:
+        """Share of the leg's time that has passed on the first rank; 1 and more ends it."""
+        run = self.run
+        over = self.stop or (run.steps is not None and self.steps >= run.steps)
+        return self.ranks.agree(math.inf if over else (time.monotonic() - self._began) / (run.minutes * 60))
+
+    def step(self, share: float) -> float:
+        """One update of the weights; returns the factor on the learning rate."""
+        factor = rate(self.steps + (WARM_UP_STEPS if self._warm else 0), share, self.run.final)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = peak_rate(self.run) * factor
+        for _ in range(self.run.accumulate):
+            asked = time.monotonic()
+            batch = self.feed.next()
+            self._waited += time.monotonic() - asked
+            loss, right = loss_and_right(self.model, batch, self.ranks.device)
+            (loss / self.run.accumulate).backward()
+            self._unjudged.append((batch, loss.detach(), right))
+        self.ranks.average(self.parameters)
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self.steps += 1
+        return factor
+
+    def judge(self) -> None:
+        """Take the results since the last look, of all ranks, into curriculum and figures."""
+        waiting, self._unjudged = self._unjudged, []
+        values = torch.stack([torch.stack((loss, right)) for _, loss, right in waiting]).tolist() if waiting else []
+        own = [(b.task, b.level, b.ids.size, *value) for (b, _, _), value in zip(waiting, values, strict=True)]
+        for task, level, tokens, loss, right in self.ranks.gather(own):
+            self._tokens += tokens
+            self.figures.add(task, level, loss, right)
+            if self.curriculum.record(task, level, right):
+                new = self.curriculum.climbs[task].level
+                log.info("%s climbs to level %d (%d tokens)", task, new, self.curriculum.levels[task][new].prompt_tok)
+        self.feed.follow(self.curriculum)
+
+    def totals(self) -> dict[str, Any]:
+        """All legs so far; ``final``: whether the learning rate has come to its end."""
+        minutes, device = (time.monotonic() - self._began) / 60, self.ranks.device
+        return {
+            "minutes": self._done["minutes"] + minutes,
+            "device_minutes": self._done["device_minutes"] + minutes * self.ranks.count,
+            "steps": self._done["steps"] + self.steps,
+            "tokens": self._done["tokens"] + self._tokens,
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+            "final": self.run.final and minutes >= self.run.minutes,
+        }
+
+    def report(self, factor: float, ended: bool = False) -> None:
+        """On the first rank, log and save when it is time to, or when the leg has ended."""
+        if self.ranks.rank != 0:
+            return
+        now, totals = time.monotonic(), self.totals()
+        if ended or now - self._last_log > self.run.log_every_s:
+            table = self.figures.flush(totals["minutes"], totals["tokens"], factor)
+            passed, feed = now - self._last_log, self.feed
+            log.info(
+                "minute %.2f step %d: %.0f k tokens/s, waited %.0f %%, reused %.0f %%, rate %.2e\n%s",
+                totals["minutes"],
+                totals["steps"],
+                (self._tokens - self._logged_tokens) / passed / 1e3,
+                100 * self._waited / passed,
+                100 * feed.again / max(1, feed.again + feed.fresh),
+                peak_rate(self.run) * factor,
+                table,
+            )
+            self._last_log, self._logged_tokens, self._waited, feed.again, feed.fresh = now, self._tokens, 0.0, 0, 0
+        if ended or now - self._last_save > self.run.save_every_s:
+            save(self.run.output, self.model, self.tokenizer, self.optimizers, self.curriculum, totals)
+            self._last_save = time.monotonic()
+
+
 def train(run: Run, tasks: Mapping[str, Task]) -> None:
     """Train until the time is spent (or ``steps`` are done, or SIGTERM), saving about once a minute and at the end.
+
+    Under ``torchrun`` all processes train one model: a step takes ``accumulate`` micro-batches from each; the first
+    rank keeps the time and writes the files.
 
     Seeds are fixed, but which batches come when depends on the speed of workers and device, and atomic additions on a
     GPU are not ordered: two runs agree in distribution, not bit by bit.
@@ -126,113 +243,25 @@ def train(run: Run, tasks: Mapping[str, Task]) -> None:
     tasks
         Task by registered name, with the parameters of the benchmark.
     """
-    began = time.monotonic()
-    torch.manual_seed(run.seed)
-    torch.set_float32_matmul_precision("high")
-    device, peak = torch.device(run.device), peak_rate(run)
-    run.output.mkdir(parents=True, exist_ok=True)
-    tokenizer = load_tokenizer(run.resume) if run.resume else build_tokenizer(tasks)
-    model = build(run.size, tokenizer).to(device)
-    optimizers = optimizers_of(model, run)
-    curriculum = Curriculum({**WEIGHTS, **run.weights}, run.longest_tok)
-    done = {"minutes": 0.0, "steps": 0.0, "tokens": 0.0}
-    if run.resume:
-        done = resume(run.resume, model, optimizers, curriculum)
-        if run.resume.resolve() != run.output.resolve() and (run.resume / "curve.csv").is_file():
-            shutil.copy(run.resume / "curve.csv", run.output / "curve.csv")
-    for_training(model, run.compiled)
-    model.train()
-    log.info("%s: %.2f M parameters, %d entries", run.size, model.num_parameters() / 1e6, len(tokenizer))
-    stop = False
+    with tempfile.TemporaryDirectory(prefix="sparsebench-train-") as scratch:
+        leg = _Leg(run, tasks, Path(scratch))
 
-    def ask_to_stop(number: int, frame: object) -> None:
-        nonlocal stop
-        stop = True
+        def ask_to_stop(number: int, frame: object) -> None:
+            leg.stop = True
 
-    previous = signal.signal(signal.SIGTERM, ask_to_stop)
-    scratch = Path(tempfile.mkdtemp(prefix="sparsebench-train-"))
-    save_tokenizer(tokenizer, scratch)
-    seed = run.seed * 1_000_003 + int(done["steps"])
-    feed = Feed((dict(tasks), curriculum, scratch, run.tokens), run.workers, seed)
-    figures = _Figures(run.output / "curve.csv", curriculum)
-    waiting: list[tuple[Batch, torch.Tensor, torch.Tensor]] = []
-    steps, tokens, waited = 0, 0, 0.0
-    last_log = last_save = time.monotonic()
-    logged_tokens = 0
-    whole = run.resume is not None and (run.resume / "state.pt").is_file()
-
-    def totals() -> dict[str, Any]:
-        """``final``: whether the learning rate has come to its end."""
-        minutes = (time.monotonic() - began) / 60
-        return {
-            "minutes": done["minutes"] + minutes,
-            "steps": done["steps"] + steps,
-            "tokens": done["tokens"] + tokens,
-            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
-            "final": run.final and minutes >= run.minutes,
-        }
-
-    def judge() -> None:
-        values = torch.stack([torch.stack((loss, right)) for _, loss, right in waiting]).tolist() if waiting else []
-        for (batch, _, _), (loss, right) in zip(waiting, values, strict=True):
-            figures.add(batch, loss, right)
-            if curriculum.record(batch.task, batch.level, right):
-                new = curriculum.climbs[batch.task].level
-                log.info(
-                    "%s climbs to level %d (%d tokens)", batch.task, new, curriculum.levels[batch.task][new].prompt_tok
-                )
-        waiting.clear()
-        feed.follow(curriculum)
-
-    try:
-        while not stop and (run.steps is None or steps < run.steps):
-            share = (time.monotonic() - began) / (run.minutes * 60)
-            if share >= 1:
-                break
-            factor = rate(steps + (WARM_UP_STEPS if whole else 0), share, run.final)
-            for optimizer in optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = peak * factor
-            for _ in range(run.accumulate):
-                asked = time.monotonic()
-                batch = feed.next()
-                waited += time.monotonic() - asked
-                loss, right = loss_and_right(model, batch, device)
-                (loss / run.accumulate).backward()
-                waiting.append((batch, loss.detach(), right))
-                tokens += batch.ids.size
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            for optimizer in optimizers:
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-            steps += 1
-            if steps % _JUDGE_EVERY == 0:
-                judge()
-            now = time.monotonic()
-            if now - last_log > run.log_every_s:
-                judge()
-                table = figures.flush(totals()["minutes"], totals()["tokens"], factor)
-                log.info(
-                    "minute %.2f step %d: %.0f k tokens/s, waited %.0f %%, reused %.0f %%, rate %.2e\n%s",
-                    totals()["minutes"],
-                    totals()["steps"],
-                    (tokens - logged_tokens) / (now - last_log) / 1e3,
-                    100 * waited / (now - last_log),
-                    100 * feed.again / max(1, feed.again + feed.fresh),
-                    peak * factor,
-                    table,
-                )
-                last_log, logged_tokens, waited, feed.again, feed.fresh = now, tokens, 0.0, 0, 0
-            if now - last_save > run.save_every_s:
-                save(run.output, model, tokenizer, optimizers, curriculum, totals())
-                last_save = time.monotonic()
-        judge()
-        figures.flush(totals()["minutes"], totals()["tokens"], 0.0)
-        save(run.output, model, tokenizer, optimizers, curriculum, totals())
-        log.info(
-            "saved %s after %.2f minutes and %.0f M tokens", run.output, totals()["minutes"], totals()["tokens"] / 1e6
-        )
-    finally:
-        feed.close()
-        shutil.rmtree(scratch, ignore_errors=True)
-        signal.signal(signal.SIGTERM, previous)
+        previous = signal.signal(signal.SIGTERM, ask_to_stop)
+        try:
+            factor = 0.0
+            while (share := leg.share()) < 1:
+                factor = leg.step(share)
+                if leg.steps % _JUDGE_EVERY == 0:
+                    leg.judge()
+                    leg.report(factor)
+            leg.judge()
+            leg.report(factor, ended=True)
+            minutes, tokens = leg.totals()["minutes"], leg.totals()["tokens"]
+            log.info("saved %s after %.2f minutes and %.0f M tokens", run.output, minutes, tokens / 1e6)
+        finally:
+            leg.feed.close()
+            leg.ranks.close()
+            signal.signal(signal.SIGTERM, previous)

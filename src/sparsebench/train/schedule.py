@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 WARM_UP_STEPS = 150
-_DECAY_FROM = 0.55
+_DECAY_FROM = 0.3
 _LEAST = 0.02
 
 
@@ -17,7 +17,7 @@ def rate(steps: int, share: float, final: bool) -> float:
     share
         Share of this leg's time that has passed.
     final
-        A final leg decays linearly to 2 % over its last 45 %; another to a half over its last quarter, since mechanisms
+        A final leg decays linearly to 2 % over its last 70 %; another to a half over its last quarter, since mechanisms
         that a high rate keeps blurred settle then.
     """
     warm = min(1.0, (steps + 1) / WARM_UP_STEPS)
