@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel
 
+from sparsebench.engine.compiled import compiled_layers
 from sparsebench.engine.fanout import FanoutPass
 
 log = logging.getLogger("sparsebench")
@@ -73,7 +74,8 @@ class Stepper:
         return tokens
 
     def _forward(self) -> None:
-        output = self._model(input_ids=self._ids, position_ids=self._positions, use_cache=False, sparse=self.run)
+        with compiled_layers(self._model, self.run) as run:
+            output = self._model(input_ids=self._ids, position_ids=self._positions, use_cache=False, sparse=run)
         self._ids.copy_(output.logits[:, -1].float().argmax(-1, keepdim=True))
         self._positions += 1
         self.run.advance()
