@@ -32,3 +32,12 @@ def listed(mask: Tensor, width: int) -> tuple[Tensor, Tensor]:
     out = index.new_zeros(*mask.shape[:-1], width + 1)
     out.scatter_(-1, place, index)
     return out[..., :width].contiguous(), mask.sum(-1, dtype=torch.int32)
+
+
+def bounded(logits: Tensor, bound: Tensor, out: Tensor | None = None) -> Tensor:
+    """The lesser of logits and bounds, the bound where a logit is NaN: minus infinity masks, infinity leaves alone.
+
+    What no query selects may be NaN. Where nothing is, a minimum says the same several times as fast on a CPU.
+    """
+    least = torch.minimum if bool(logits.sum().isfinite()) else torch.fmin
+    return least(logits, bound, out=out)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sparsebench.kernels.softcap import capped
-from sparsebench.masks import members
+from sparsebench.masks import bounded, members
 
 
 def sparse_decode_attention(
@@ -52,6 +52,7 @@ def sparse_decode_attention(
     grouped = q.float().view(R, G, H // G, D)
     out = torch.empty(R, G, H // G, D, dtype=q.dtype, device=q.device)
     spans = span.tolist()
+    whole = bool((count < 0).all())  # as where prefill alone is sparse
     empty = None
     if suffix_len is not None:
         empty = torch.arange(k_suffix.shape[2], device=q.device) >= suffix_len[:, None]
@@ -64,7 +65,7 @@ def sparse_decode_attention(
             grouped[at],
             k[:, start:stop].float(),
             v[:, start:stop].float(),
-            members(tokens[at], count[at], stop - start) | (count[at] < 0)[..., None],
+            None if whole else members(tokens[at], count[at], stop - start) | (count[at] < 0)[..., None],
             k_suffix[at].float(),
             v_suffix[at].float(),
             None if empty is None else empty[at],
@@ -78,7 +79,7 @@ def _one_prompt(
     q: Tensor,
     k: Tensor,
     v: Tensor,
-    selected: Tensor,
+    selected: Tensor | None,
     k_suffix: Tensor,
     v_suffix: Tensor,
     empty: Tensor | None,
@@ -90,11 +91,12 @@ def _one_prompt(
     by_head = q.transpose(0, 1).reshape(G, R * group, D)
     prompt = (by_head @ k.transpose(-1, -2)).view(G, R, group, S).transpose(0, 1)
     logits = capped(torch.cat((prompt, q @ k_suffix.transpose(-1, -2)), dim=-1) * scale, softcap)
-    torch.fmin(logits[..., :S], torch.where(selected, torch.inf, -torch.inf)[:, :, None], out=logits[..., :S])
+    if selected is not None:
+        bounded(logits[..., :S], torch.where(selected, torch.inf, -torch.inf)[:, :, None], out=logits[..., :S])
     if empty is not None:
         logits[..., S:].masked_fill_(empty[:, None, None], -torch.inf)
     weights = logits.softmax(-1)
-    if not bool(v.sum().isfinite()):  # what no row selects must not leak, whatever it is
+    if selected is not None and not bool(v.sum().isfinite()):  # what no row selects must not leak, whatever it is
         v = v.masked_fill(~selected.any(0)[..., None], 0.0)
     from_prompt = weights[..., :S].transpose(0, 1).reshape(G, R * group, S) @ v
     return from_prompt.view(G, R, group, D).transpose(0, 1) + weights[..., S:] @ v_suffix

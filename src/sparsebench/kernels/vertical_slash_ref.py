@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sparsebench.kernels.dense_ref import QUERY_CHUNK
 from sparsebench.kernels.softcap import capped
-from sparsebench.masks import members
+from sparsebench.masks import bounded, members
 
 CHUNK_ELEMENTS = 2**18  # logits at once: they stay in a cache
 
@@ -64,7 +64,7 @@ def vertical_slash_attention(
         # the queries of a group in one product: matmul would copy keys and values for each of them
         queries = reversed_q[..., T - hi : T - lo, :].float().flatten(2, 3)
         logits = capped(queries @ keys[..., :hi] * scale, softcap).view(bound.shape)
-        weights = torch.fmin(logits, bound).softmax(-1).flatten(2, 3)
+        weights = bounded(logits, bound).softmax(-1).flatten(2, 3)
         out[..., T - hi : T - lo, :] = (weights @ seen).view(B, G, H // G, hi - lo, D)
     return out.flip(-2).view(B, H, T, D)
 
