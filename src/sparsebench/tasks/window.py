@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -30,6 +31,8 @@ _FIXED_CONTEXT = {
 }
 
 
+_PLAIN = ("PreTrainedTokenizerFast", "TokenizersBackend")
+
 _BEFORE_WORD = re.compile(r"(?<=\S)(?= \S)")
 """Where a single space parts two words: few tokenizers have tokens that reach over it."""
 
@@ -55,15 +58,30 @@ class Encoded:
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Tokenizer of a local model folder; ``UserError`` if it is missing or cannot tell offsets."""
-    from transformers import AutoTokenizer  # half a second, which every start of Snakemake would take
+    # Here, as every start of Snakemake would take their time.
+    if _plain(folder):
+        from transformers import PreTrainedTokenizerFast as Loader  # what AutoTokenizer finds too, but not by torch
+    else:
+        from transformers import AutoTokenizer as Loader
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder))
+        tokenizer = Loader.from_pretrained(str(folder))
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{folder}: no tokenizer that transformers can load ({error})") from None
     if not tokenizer.is_fast:
         raise UserError(f"{folder}: {type(tokenizer).__name__} gives no offsets; a tokenizer.json is needed")
     return tokenizer
+
+
+def _plain(folder: Path) -> bool:
+    """Whether transformers saved the tokenizer as of no family's own class, so that it needs not look for one."""
+    try:
+        stated = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return (
+        stated.get("backend") == "tokenizers" and stated.get("tokenizer_class") in _PLAIN and "auto_map" not in stated
+    )
 
 
 class Window:
