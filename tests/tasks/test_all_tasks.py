@@ -64,6 +64,14 @@ def windows(tokenizer_dir: Path) -> Callable[[int], Window]:
     return lambda length: made.setdefault(length, Window(tokenizer, length))
 
 
+@pytest.fixture(scope="module", params=SHORT, ids=NAMES)
+def thousand(request: pytest.FixtureRequest, windows: Callable[[int], Window]) -> tuple[Task, Window, list[Sample]]:
+    """A task, and its first thousand samples."""
+    name, params, length = request.param
+    task, _ = task_of(name, params)
+    return task, windows(length), synthesised(task, windows(length), 1000)
+
+
 def task_of(name: str, params: dict[str, object]) -> tuple[Task, TaskSpec]:
     spec = TaskSpec(label=name, task=name, params=params, samples=1, seed=5)
     return load_task(spec), spec
@@ -107,22 +115,20 @@ def test_default_parameters_fill_longer_windows(windows: Callable[[int], Window]
     make_sample(task, spec, 3, "tiny", windows(length + 137))
 
 
-@every()
 def test_a_perfect_answerer_scores_1_an_empty_one_0_and_a_guesser_chance(
-    windows: Callable[[int], Window], name: str, params: dict[str, object], length: int
+    thousand: tuple[Task, Window, list[Sample]],
 ) -> None:
-    task, _ = task_of(name, params)
-    samples = synthesised(task, windows(length), 200)
+    task, window, samples = thousand
     draw = Random(3)
     guesses, chances = [], []
-    for sample in samples:
+    for sample in samples[:200]:
         perfect = task.score(sample.perfect, sample.answers, sample.meta)
         assert perfect.value == 1.0 and not perfect.parse_failed, sample.perfect
         empty = task.score("", sample.answers, sample.meta)
         assert empty.value == 0.0 and empty.parse_failed
         guesses.append(task.score(task.guess(draw, sample), sample.answers, sample.meta).value)
         chances.append(task.chance_of(sample.answers, sample.meta))
-        assert windows(length).count(sample.perfect) <= sample.max_new_tok
+        assert window.count(sample.perfect) <= sample.max_new_tok
         assert not any(stop in sample.perfect.rstrip(")") for stop in sample.stop)
     spread = stdev(guesses) / math.sqrt(len(guesses))
     # 3.5 standard errors: one chance in two thousand to fail without cause; the seed is fixed.
@@ -256,14 +262,10 @@ ACCIDENTS: dict[str, Callable[[Sample], None]] = {
 }
 
 
-@every()
-def test_nothing_that_is_asked_for_occurs_by_accident(
-    windows: Callable[[int], Window], name: str, params: dict[str, object], length: int
-) -> None:
-    """1,000 samples each."""
-    task, _ = task_of(name, params)
-    for sample in synthesised(task, windows(length), 1000):
-        ACCIDENTS.get(name, one_place)(sample)
+def test_nothing_that_is_asked_for_occurs_by_accident(thousand: tuple[Task, Window, list[Sample]]) -> None:
+    task, _, samples = thousand
+    for sample in samples:
+        ACCIDENTS.get(task.name, one_place)(sample)
 
 
 def test_vocabulary_words_are_no_parts_of_each_other() -> None:

@@ -1,32 +1,39 @@
-"""One finished study, and copies of it to change."""
+"""One finished study, copies of it to change, and new ones."""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from filelock import FileLock
 
+from tests.conftest import Once
 from tests.workflow.study import Study
+from tests.workflow.warm import warm_programs
 
 
 @pytest.fixture(scope="session")
-def finished(tiny_llama_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """Run to the end once, by one of the processes of a test run; to be looked at and copied, not changed."""
-    own = tmp_path_factory.getbasetemp()
-    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "finished"
-    with FileLock(f"{folder}.lock"):
-        if (folder / "ran").exists():
-            return Study(folder, yaml.safe_load((folder / "config.yaml").read_text()))
-        study = Study.of(folder, tiny_llama_dir)
-        study.run()
-        (folder / "ran").touch()
-    return study
+def warm() -> Iterator[Path]:
+    """Snakemake and sparsebench for studies whose runs are many and small."""
+    with warm_programs(Study(Path(), {}).environment()) as programs:
+        yield programs
+
+
+@pytest.fixture(scope="session")
+def finished(tiny_llama_dir: Path, warm: Path, once: Once) -> Study:
+    """Run to the end; to be looked at and copied, not changed."""
+    folder = once("finished", lambda folder: Study.of(folder, tiny_llama_dir, warm).run())
+    return Study(folder, yaml.safe_load((folder / "config.yaml").read_text()))
 
 
 @pytest.fixture
-def study(finished: Study, tmp_path: Path) -> Study:
+def study(finished: Study, warm: Path, tmp_path: Path) -> Study:
     """A copy of the finished study."""
-    return finished.copy_to(tmp_path / "study")
+    return finished.copy_to(tmp_path / "study", warm)
+
+
+@pytest.fixture
+def fresh(tiny_llama_dir: Path, warm: Path, tmp_path: Path) -> Study:
+    """A study of which nothing has run yet."""
+    return Study.of(tmp_path / "study", tiny_llama_dir, warm)

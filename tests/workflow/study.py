@@ -37,13 +37,14 @@ class Mine(Quest):
 
 @dataclass
 class Study:
-    """A working directory with a config; ``config`` is written at each run."""
+    """A working directory with a config, written at each run; ``programs`` is where the command line's are."""
 
     folder: Path
     config: dict[str, Any]
+    programs: Path = Path(sys.executable).parent
 
     @classmethod
-    def of(cls, folder: Path, model: Path) -> Study:
+    def of(cls, folder: Path, model: Path, programs: Path = programs) -> Study:
         """Three samples of one task; dense, quest and a method of the user's own in ``mine.py``."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "mine.py").write_text(METHOD.format(pause=0))
@@ -55,23 +56,23 @@ class Study:
             "prefill": {"block_sparse": {"sparsity": [0.5], "params": {"block": 32}}},
             "decode": {"quest": {"sparsity": [0.5]}, "mine": {"class": "mine.py:Mine", "sparsity": [0.5, 0.9]}},
         }
-        return cls(folder, config)
+        return cls(folder, config, programs)
 
-    def copy_to(self, folder: Path) -> Study:
+    def copy_to(self, folder: Path, programs: Path = programs) -> Study:
         """The same study elsewhere, results, their times and Snakemake's memory included."""
         subprocess.run(["cp", "-a", str(self.folder), str(folder)], check=True)
-        return Study(folder, copy.deepcopy(self.config))
+        return Study(folder, copy.deepcopy(self.config), programs)
 
     def command(self, *arguments: str) -> list[str]:
         """Snakemake on this study; ``arguments`` go last, targets first among them."""
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config))
         fixed = ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(self.folder), "--cores", "2"]
-        return [sys.executable, "-m", "snakemake", *arguments, *fixed, "--configfile", str(self.folder / "config.yaml")]
+        snakemake = str(self.programs / "snakemake")
+        return [snakemake, *arguments, *fixed, "--configfile", str(self.folder / "config.yaml")]
 
-    @staticmethod
-    def environment() -> dict[str, str]:
-        """With the console script of this interpreter on PATH, and one thread a process."""
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    def environment(self) -> dict[str, str]:
+        """With the programs on PATH, and one thread a process."""
+        path = f"{self.programs}{os.pathsep}{os.environ['PATH']}"
         return os.environ | {"PATH": path, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
     def run(self, *arguments: str, fails: bool = False) -> str:

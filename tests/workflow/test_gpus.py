@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -15,23 +14,22 @@ CELL = "results/predictions/tiny/dense/niah/384.arrow"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="ranks on a CPU")
-def test_two_ranks_in_the_same_rule(tmp_path: Path, tiny_llama_dir: Path) -> None:
-    study = Study.of(tmp_path / "study", tiny_llama_dir)
-    study.run(CELL)
-    computed, _ = study.rows()
-    one = pl.read_ipc((study.folder / CELL).read_bytes())
-    study.config["models"]["tiny"]["gpus"] = 2
-    study.run(CELL)
-    assert study.rows() == (0, computed), "another number of GPUs recomputes nothing"
-    shutil.rmtree(study.folder / "results/journal")
-    study.run(CELL, "--force")
-    assert study.rows() == (computed, 0)
-    assert "the model is split over 2 processes" in study.logs()
-    two = pl.read_ipc((study.folder / CELL).read_bytes())
+def test_two_ranks_in_the_same_rule(fresh: Study) -> None:
+    fresh.run(CELL)
+    computed, _ = fresh.rows()
+    one = pl.read_ipc((fresh.folder / CELL).read_bytes())
+    fresh.config["models"]["tiny"]["gpus"] = 2
+    fresh.run(CELL)
+    assert fresh.rows() == (0, computed), "another number of GPUs recomputes nothing"
+    shutil.rmtree(fresh.folder / "results/journal")
+    fresh.run(CELL, "--force")
+    assert fresh.rows() == (computed, 0)
+    assert "the model is split over 2 processes" in fresh.logs()
+    two = pl.read_ipc((fresh.folder / CELL).read_bytes())
     assert two.drop("decode_density").equals(one.drop("decode_density"))
 
-    study.config["models"]["tiny"]["gpus"] = 3
-    shutil.rmtree(study.folder / "results/journal")
-    said = study.run(CELL, "--force", fails=True)
+    fresh.config["models"]["tiny"]["gpus"] = 3
+    shutil.rmtree(fresh.folder / "results/journal")
+    said = fresh.run(CELL, "--force", fails=True)
     assert "models.tiny.gpus: 3, and its 2 KV heads (of 4 query heads) cannot be shared equally; allowed: 1, 2" in said
-    assert "Traceback" not in study.logs()
+    assert "Traceback" not in fresh.logs()

@@ -10,10 +10,9 @@ from pathlib import Path
 from tests.workflow.study import Study, jobs
 
 
-def test_jobs_of_a_fresh_study(tiny_llama_dir: Path, tmp_path: Path) -> None:
-    study = Study.of(tmp_path, tiny_llama_dir)
-    study.config["lengths"] = [384, 512]
-    planned = jobs(study.run("--dry-run"))
+def test_jobs_of_a_fresh_study(fresh: Study) -> None:
+    fresh.config["lengths"] = [384, 512]
+    planned = jobs(fresh.run("--dry-run"))
     # 2 lengths; dense and block_sparse prefill at each; samples are shared between the two
     assert {rule: planned[rule] for rule in ("fetch_model", "synthesise_task", "infer_cell", "score_cell")} == {
         "fetch_model": 1,
@@ -25,17 +24,15 @@ def test_jobs_of_a_fresh_study(tiny_llama_dir: Path, tmp_path: Path) -> None:
     assert planned["draw_chart"] >= 2
 
 
-def test_models_of_one_tokenizer_share_their_samples(tiny_llama_dir: Path, tmp_path: Path) -> None:
-    study = Study.of(tmp_path, tiny_llama_dir)
-    study.config["models"]["twin"] = {"path": str(tiny_llama_dir), "tokenizer": "tiny"}
-    planned = jobs(study.run("--dry-run"))
+def test_models_of_one_tokenizer_share_their_samples(fresh: Study) -> None:
+    fresh.config["models"]["twin"] = {"path": fresh.config["models"]["tiny"]["path"], "tokenizer": "tiny"}
+    planned = jobs(fresh.run("--dry-run"))
     assert (planned["fetch_model"], planned["synthesise_task"], planned["infer_cell"]) == (2, 1, 4)
 
 
-def test_cells_beyond_the_model_are_dropped_and_named(tiny_llama_dir: Path, tmp_path: Path) -> None:
-    study = Study.of(tmp_path, tiny_llama_dir)
-    study.config["lengths"] = [384, 8192]
-    said = study.run("--dry-run")
+def test_cells_beyond_the_model_are_dropped_and_named(fresh: Study) -> None:
+    fresh.config["lengths"] = [384, 8192]
+    said = fresh.run("--dry-run")
     assert "dropped tiny / dense / niah / 8192: tiny takes 1024 tokens" in said
     assert jobs(said)["infer_cell"] == 2
 
@@ -52,23 +49,21 @@ def test_jobs_of_a_cluster_read_the_workflow_without_torch(tiny_llama_dir: Path,
         assert jobs(done.stdout + done.stderr)["infer_cell"] == 1
 
 
-def test_mistakes_are_told_together_before_any_job(tiny_llama_dir: Path, tmp_path: Path) -> None:
-    study = Study.of(tmp_path, tiny_llama_dir)
-    study.config["tasks"] = {"ruler_naih": None}
-    study.config["decode"] = {"quest": {"sparsity": [1.5]}, "snapkw": None}
-    said = study.run(fails=True)
+def test_mistakes_are_told_together_before_any_job(fresh: Study) -> None:
+    fresh.config["tasks"] = {"ruler_naih": None}
+    fresh.config["decode"] = {"quest": {"sparsity": [1.5]}, "snapkw": None}
+    said = fresh.run(fails=True)
     for part in ("did you mean 'ruler_niah'", "decode.quest.sparsity.0: 1.5", "did you mean 'snapkv'"):
         assert part in said
     assert "Traceback" not in said
-    assert not (tmp_path / "results").exists()
+    assert not (fresh.folder / "results").exists()
 
 
-def test_a_missing_model_is_told_by_its_job(tiny_llama_dir: Path, tmp_path: Path) -> None:
-    study = Study.of(tmp_path / "study", tiny_llama_dir)
-    study.config["models"]["tiny"]["path"] = str(tmp_path / "gone")
-    study.run("results/models/tiny/model.json", fails=True)
-    assert "models.tiny.path: no folder" in study.logs()
-    assert "Traceback" not in study.logs()
+def test_a_missing_model_is_told_by_its_job(fresh: Study) -> None:
+    fresh.config["models"]["tiny"]["path"] = "/no/such/model"
+    said = fresh.run("results/models/tiny/model.json", fails=True)
+    for told in (said, fresh.logs()):
+        assert "models.tiny.path: no folder '/no/such/model'" in told and "Traceback" not in told
 
 
 def test_five_thousand_jobs_are_planned_in_seconds(tiny_llama_dir: Path, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import yaml
@@ -27,11 +26,11 @@ rule outer:
 """
 
 
-def test_a_workflow_uses_this_one_as_a_module(tiny_llama_dir: Path, tmp_path: Path) -> None:
-    study = Study.of(tmp_path, tiny_llama_dir)
+def test_a_workflow_uses_this_one_as_a_module(tiny_llama_dir: Path, warm: Path, tmp_path: Path) -> None:
+    study = Study.of(tmp_path, tiny_llama_dir, warm)
     (tmp_path / "Snakefile").write_text(OUTER.format(root=ROOT))
     (tmp_path / "outer.yaml").write_text(yaml.safe_dump({"sparsebench": study.config, "other": 1}))
-    command = [sys.executable, "-m", "snakemake", "--cores", "2"]
+    command = [str(warm / "snakemake"), "--cores", "2"]
     done = subprocess.run(command, cwd=tmp_path, env=study.environment(), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "sparsebench_synthesise_task" in done.stderr

@@ -64,21 +64,14 @@ def test_a_damaged_journal_line_costs_only_its_row(study: Study) -> None:
     assert study.rows() == (1, ROWS - 1)
 
 
-def test_a_missing_model_is_named_in_the_terminal(tiny_llama_dir: Path, tmp_path: Path) -> None:
-    study = Study.of(tmp_path, tiny_llama_dir)
-    study.config["models"]["tiny"]["path"] = "/no/such/model"
-    said = study.run("results/models/tiny/model.json", fails=True)
-    assert "models.tiny.path: no folder '/no/such/model'" in said and "Traceback" not in said
-
-
 def test_dropped_cells_are_said_once(study: Study) -> None:
     study.config["lengths"].append(1024)  # the tiny model takes 1024 tokens, prompt and answer together
     said = study.run(CELL, "results/models/tiny/model.json", "--forcerun", "fetch_model")
     assert said.count("dropped tiny / dense / niah / 1024: tiny takes 1024 tokens") == 1
 
 
-def test_snakemake_finds_nothing_to_criticise(tiny_llama_dir: Path, tmp_path: Path) -> None:
-    assert "Congratulations" in Study.of(tmp_path, tiny_llama_dir).run("--lint")
+def test_snakemake_finds_nothing_to_criticise(fresh: Study) -> None:
+    assert "Congratulations" in fresh.run("--lint")
 
 
 def test_every_rule_logs_what_its_job_says() -> None:

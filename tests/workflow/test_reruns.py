@@ -107,7 +107,8 @@ def test_editing_a_method_recomputes_its_rows_alone(study: Study) -> None:
     assert study.rows() == (3 * 2, 3 * 2)
 
 
-def test_editing_a_task_or_the_engine(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_editing_a_task_or_the_engine(finished: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = finished.copy_to(tmp_path / "study")  # a warm process would go on with the package as it was
     package = Path(shutil.copytree(ROOT / "src", tmp_path / "src")) / "sparsebench"
     monkeypatch.setenv("PYTHONPATH", str(package.parent))
     for file, planned, rows in (
@@ -133,7 +134,7 @@ def test_a_killed_run_resumes_where_it_was(tiny_llama_dir: Path, tmp_path: Path)
     study.config["samples"] = 6
     # rows reach the journal batch by batch: here a sample is a batch
     study.config["engine"] = {"batch_rows": 4}
-    (study.folder / "mine.py").write_text(METHOD.format(pause=1))
+    (study.folder / "mine.py").write_text(METHOD.format(pause=0.5))
     journal = study.folder / "results/journal/tiny/dense/niah/384.jsonl"
     running = subprocess.Popen(
         study.command(DENSE),

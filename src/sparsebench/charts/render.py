@@ -58,7 +58,8 @@ def _page(module: ChartModule, made: dict[str, Any] | Nothing) -> str:
         caption=module.CAPTION,
         font=Markup(FONT),
         reason=made.reason if isinstance(made, Nothing) else "",
-        library=library(),
+        # two seconds to bundle
+        library="" if isinstance(made, Nothing) else library(),
         spec="" if isinstance(made, Nothing) else packed_chart(made, "chart"),
     )
 
