@@ -4,7 +4,8 @@ localrules:
 
 rule overview:
     input:
-        expand("results/tables/{table}.arrow", table=TABLES),
+        tables=expand("results/tables/{table}.arrow", table=TABLES),
+        library="results/charts/library.js",
     output:
         report(
             "results/overview.html",
@@ -33,4 +34,5 @@ rule overview:
         ),
     shell:
         "sparsebench overview --tables results/tables --config {params.config:q}"
-        ' --measured "$SPARSEBENCH_SOURCE"/resources/measurements/*.csv --output {output} 2>&1 | tee {log}'
+        ' --measured "$SPARSEBENCH_SOURCE"/resources/measurements/*.csv --library {input.library}'
+        " --output {output} 2>&1 | tee {log}"

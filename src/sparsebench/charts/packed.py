@@ -11,6 +11,7 @@ import gzip
 import json
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import altair
@@ -34,13 +35,18 @@ def packed_chart(spec: dict[str, Any], place: str) -> Markup:
 
 
 @cache
-def library() -> Markup:
-    """Vega, Vega-Lite and Vega-Embed, of the version that charts are written in, and the code of pages with charts."""
+def bundle() -> str:
+    """Vega, Vega-Lite and Vega-Embed, of the version that charts are written in: seconds of work, the same for all."""
     import vl_convert
 
-    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=vegalite_version())
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=vegalite_version()))
+
+
+def library(made: Path | None = None) -> Markup:
+    """The drawing library, from the file ``made`` with what :func:`bundle` gave, and the code of pages with charts."""
+    code = bundle() if made is None else made.read_text(encoding="utf-8")
     script = files(__package__).joinpath("page.js").read_text(encoding="utf-8")
-    return Markup("<script>\n{}</script>\n{}").format(Markup(script), packed("code", bundle))
+    return Markup("<script>\n{}</script>\n{}").format(Markup(script), packed("code", code))
 
 
 def vegalite_version() -> str:

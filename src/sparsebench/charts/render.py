@@ -21,7 +21,9 @@ from sparsebench.charts.style import FONT, notice
 log = logging.getLogger("sparsebench")
 
 
-def render_chart(name: str, tables_dir: Path, output: Path, measured: Sequence[Path] = ()) -> None:
+def render_chart(
+    name: str, tables_dir: Path, output: Path, measured: Sequence[Path] = (), bundle: Path | None = None
+) -> None:
     """Draw the chart ``name`` from the tables in a folder.
 
     Parameters
@@ -33,6 +35,8 @@ def render_chart(name: str, tables_dir: Path, output: Path, measured: Sequence[P
     output
         Where the interactive page goes (``.html``, needs no network); ``.svg`` and ``.png`` are written beside it. A
         chart that has nothing to show says why in all three.
+    bundle
+        File with the drawing library, which is made anew without it.
 
     Raises
     ------
@@ -45,12 +49,12 @@ def render_chart(name: str, tables_dir: Path, output: Path, measured: Sequence[P
     svg = vl_convert.vegalite_to_svg(spec, vl_version=vegalite_version())
     _write(output.with_suffix(".svg"), svg.encode())
     _write(output.with_suffix(".png"), vl_convert.svg_to_png(svg, scale=2))
-    _write(output, _page(module, made).encode())
+    _write(output, _page(module, made, bundle).encode())
     said = f"nothing to show: {made.reason}" if isinstance(made, Nothing) else "(.svg and .png beside it)"
     log.info("chart %s: %s %s", name, output, said)
 
 
-def _page(module: ChartModule, made: dict[str, Any] | Nothing) -> str:
+def _page(module: ChartModule, made: dict[str, Any] | Nothing, bundle: Path | None) -> str:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
     return template.render(
@@ -58,8 +62,7 @@ def _page(module: ChartModule, made: dict[str, Any] | Nothing) -> str:
         caption=module.CAPTION,
         font=Markup(FONT),
         reason=made.reason if isinstance(made, Nothing) else "",
-        # two seconds to bundle
-        library="" if isinstance(made, Nothing) else library(),
+        library="" if isinstance(made, Nothing) else library(bundle),
         spec="" if isinstance(made, Nothing) else packed_chart(made, "chart"),
     )
 

@@ -54,17 +54,21 @@ def add(commands: Commands) -> None:
     sub = command(commands, "chart", "draw one chart from the tables", _chart)
     sub.add_argument("name", help="chart to draw")
     sub.add_argument("--tables", type=Path, required=True, metavar="FOLDER")
-    _measured(sub)
+    _drawn(sub)
     output(sub, "chart (.html; .svg and .png are written beside it)")
+
+    sub = command(commands, "chart-library", "write the code that draws charts in a browser, once for all", _library)
+    output(sub, "code (.js)")
 
     sub = command(commands, "overview", "write the report's first page", _overview)
     sub.add_argument("--tables", type=Path, required=True, metavar="FOLDER")
     sub.add_argument("--config", required=True, metavar="JSON", help="resolved config")
-    _measured(sub)
+    _drawn(sub)
     output(sub, "page (.html)")
 
 
-def _measured(sub: argparse.ArgumentParser) -> None:
+def _drawn(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--library", type=Path, metavar="FILE", help="what chart-library wrote; default: made anew")
     sub.add_argument(
         "--measured",
         type=Path,
@@ -150,10 +154,19 @@ def _chart(given: argparse.Namespace) -> None:
 
     if given.name not in chart_names():
         raise unknown("chart", given.name, chart_names())
-    render_chart(given.name, given.tables, given.output, given.measured)
+    render_chart(given.name, given.tables, given.output, given.measured, given.library)
+
+
+def _library(given: argparse.Namespace) -> None:
+    from sparsebench.charts.packed import bundle
+
+    given.output.parent.mkdir(parents=True, exist_ok=True)
+    partial = given.output.with_name(f".{given.output.name}.partial")
+    partial.write_text(bundle(), encoding="utf-8")
+    partial.replace(given.output)
 
 
 def _overview(given: argparse.Namespace) -> None:
     from sparsebench.report.overview import write_overview
 
-    write_overview(given.tables, given.config, given.output, given.measured)
+    write_overview(given.tables, given.config, given.output, given.measured, given.library)

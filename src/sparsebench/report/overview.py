@@ -42,7 +42,9 @@ FIRST_CHARTS = (
 HEADLINES = (kept, pairs, duels, growth, effects, fits, speed)
 
 
-def write_overview(tables_dir: Path, config_json: str, output: Path, measured: Sequence[Path] = ()) -> None:
+def write_overview(
+    tables_dir: Path, config_json: str, output: Path, measured: Sequence[Path] = (), bundle: Path | None = None
+) -> None:
     """Write the page from the tables of a run.
 
     Parameters
@@ -54,13 +56,15 @@ def write_overview(tables_dir: Path, config_json: str, output: Path, measured: S
         The resolved config.
     output
         The page; written at once or not at all.
+    bundle
+        As in :func:`sparsebench.charts.render.render_chart`.
 
     Raises
     ------
     UserError
         If a table is missing or damaged, or the config has mistakes.
     """
-    content = _content(load_tables(tables_dir, measured), tables_dir, config_json)
+    content = _content(load_tables(tables_dir, measured), tables_dir, config_json, bundle)
     template = _template()
     bare = len(template.render(**content, downloads=downloads(tables_dir, 0)).encode())
     page = template.render(**content, downloads=downloads(tables_dir, PAGE_BYTES - bare))
@@ -86,7 +90,7 @@ def _template() -> jinja2.Template:
     return environment.get_template("overview.html")
 
 
-def _content(tables: Tables, folder: Path, config_json: str) -> dict[str, Any]:
+def _content(tables: Tables, folder: Path, config_json: str, bundle: Path | None) -> dict[str, Any]:
     given = json.loads(config_json)
     config = parse_config(given)
     rows = Numbered.of(tables)
@@ -105,7 +109,7 @@ def _content(tables: Tables, folder: Path, config_json: str) -> dict[str, Any]:
         "run": _run(tables.accuracy),
         "charts": drawn,
         "empty_charts": empty,
-        "library": library() if drawn else "",
+        "library": library(bundle) if drawn else "",
         "dense": [row | {"averaged": averaged(row, dense)} for row in dense],
         "results": results,
         "packed": [packed("table", table.html, f"table-{table.name}") for table in results],
