@@ -11,6 +11,7 @@ import contextlib
 import importlib
 import marshal
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -48,7 +49,7 @@ def _serve(address: str) -> None:
         server.bind(f"{address}.new")
         server.listen(64)
         Path(f"{address}.new").rename(address)  # now that it answers
-        while True:
+        while sys.stdin not in select.select([server, sys.stdin], [], [])[0]:
             call, _ = server.accept()
             if os.fork() == 0:
                 server.close()
@@ -94,7 +95,10 @@ def warm_programs(environment: dict[str, str]) -> Iterator[Path]:
             client.write_text(CLIENT.format(python=sys.executable, socket=folder / "socket", program=program))
             client.chmod(0o755)
         server = subprocess.Popen(
-            [sys.executable, "-m", "tests.workflow.warm", str(folder / "socket")], cwd=ROOT, env=environment
+            [sys.executable, "-m", "tests.workflow.warm", str(folder / "socket")],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
         )
         try:
             until = time.monotonic() + 120
