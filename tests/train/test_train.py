@@ -339,7 +339,8 @@ def test_the_card_says_what_was_measured_and_where_it_is_weak(tmp_path: Path) ->
     folder.mkdir()
     for name in ("config.json", "curriculum.json", "curve.csv"):
         text = (CONFIG.parents[1] / "resources/models/nano-2m" / name).read_text()
-        (folder / name).write_text(text.replace("NVIDIA H100", "NVIDIA A100"))
+        (folder / name).write_text(text.replace("NVIDIA H200", "NVIDIA A100"))
+    done = json.loads((folder / "curriculum.json").read_text())["done"]
     rows = [
         {"task": task, "length_tok": length, "n": 40, "score": score, "low": score - 0.1, "high": score + 0.1}
         for task, length, score in (("niah", 1024, 0.9), ("niah", 2048, 0.85), ("vt", 2048, 0.3))
@@ -350,7 +351,8 @@ def test_the_card_says_what_was_measured_and_where_it_is_weak(tmp_path: Path) ->
     assert "| vt |  | 0.30 [0.20, 0.40], n=40 |" in card
     assert "below 0.8: vt at 2,048 tokens." in card
     assert "    the command\n" in card
-    assert "Training so far: 4.0 minutes (4.0 of one NVIDIA A100)," in card
+    assert f"Training so far: {done['minutes']:.1f} minutes, {done['device_minutes']:.1f} minutes of GPUs," in card
+    assert "at last of NVIDIA A100;" in card
 
 
 def test_nothing_to_resume_is_said(tasks: dict[str, Task], folder: Path, tmp_path: Path) -> None:

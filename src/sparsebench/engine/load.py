@@ -19,6 +19,7 @@ from transformers.distributed import DistributedConfig
 from transformers.utils.logging import disable_progress_bar
 
 from sparsebench.engine.attention import patch
+from sparsebench.engine.compiled import compile_layers
 from sparsebench.engine.norms import fuse_norms
 from sparsebench.errors import UserError
 from sparsebench.models.rope import Rope, settle
@@ -107,6 +108,8 @@ def load(
     model.eval().to(device)
     if device.type == "cuda":
         fuse_norms(model)
+        if ranks == 1:  # steps of a split model are not captured, so launches do not set their time
+            compile_layers(model)
     log.info(
         "loaded %s: %s, %.1f M parameters, %s on %s",
         folder,

@@ -27,8 +27,8 @@ these tasks and no language: it exists so that sparse attention can be measured 
 retrieves.
 Data, curriculum and limits: `docs/reference-models.md`.
 
-Training so far: {minutes:.1f} minutes ({device_minutes:.1f} of one {trained_on}), {tokens:.0f} M tokens in {steps}
-steps. {state}
+Training so far: {minutes:.1f} minutes, {device_minutes:.1f} minutes of GPUs, at last of {trained_on}; {tokens:.0f} M
+tokens in {steps} steps. {state}
 
 ## Accuracy
 

@@ -32,7 +32,7 @@ class Ranks:
         several = self.count > 1 and device == "cuda"
         self.device = torch.device(f"cuda:{os.environ['LOCAL_RANK']}" if several else device)
         if self.device.type == "cuda":
-            torch.cuda.set_device(self.device)
+            torch.cuda.set_device(self.device if several else 0)
         if self.count > 1:
             dist.init_process_group("cpu:gloo,cuda:nccl" if self.device.type == "cuda" else "gloo")
 
