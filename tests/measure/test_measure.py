@@ -168,3 +168,22 @@ def test_the_table_of_the_page_is_what_was_measured() -> None:
                 assert float(value) == pytest.approx(ms * {"ms": 1, "us": 1e3}[unit], rel=0.005)
         value, unit = rate.split()[:2]
         assert float(value) == pytest.approx(row[{"TFLOP/s": "tflop_s", "TB/s": "tb_s"}[unit]], rel=0.025)
+
+
+def test_the_page_says_of_whole_models_what_was_measured() -> None:
+    root = Path(__file__).parents[2]
+    files = sorted((root / "resources/measurements").glob("h200_generation_*.csv"))
+    measured = pl.concat([pl.read_csv(file) for file in files], how="vertical_relaxed")
+    body = (root / "docs/performance.md").read_text().partition("## Whole models")[2].partition("\n\n- ")[0]
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in body.splitlines() if line.startswith("| ")]
+    phase = ""
+    assert 2 * len(lines[1:]) == measured.height
+    for stated, words, *figures in lines[1:]:
+        phase = stated or phase
+        method, _, cache = words.partition(", ")
+        where = (pl.col("phase") == phase) & (pl.col("method") == method.split()[0])
+        for length, time, ratio in zip((32768, 131072), figures[::2], figures[1::2], strict=True):
+            at = where & (pl.col("length_tok") == length) & (pl.col("cache") == (cache or "shared"))
+            row = measured.row(by_predicate=at, named=True)
+            assert float(time) == pytest.approx(row["time_ms"], rel=0.005)
+            assert float(ratio) == pytest.approx(row["speedup"], abs=0.006)
