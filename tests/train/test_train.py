@@ -29,6 +29,7 @@ from sparsebench.train.loop import Run, train
 from sparsebench.train.model import SIZES, build
 from sparsebench.train.muon import Muon
 from sparsebench.train.objective import loss_and_right
+from sparsebench.train.own_words import say_in_own_order
 from sparsebench.train.schedule import rate
 from sparsebench.train.study import trained_tasks
 from sparsebench.train.turns import Turn, facts, first_turn, more_turns, parts_of
@@ -232,6 +233,55 @@ def test_curriculum_climbs_on_right_answers_only_and_returns_from_json() -> None
     again = Curriculum({"copy": 1.0, "ruler_vt": 1.0})
     again.restore(json.loads(json.dumps(curriculum.state())))
     assert again.climbs == curriculum.climbs
+
+
+class _Ranks(torch.nn.Module):
+    """After the prompt it ranks the tokens it was given, most likely first."""
+
+    def __init__(self, ranked: list[list[int]]) -> None:
+        super().__init__()
+        self.model, self.ranked = lambda input_ids, use_cache: self, ranked
+
+    @property
+    def last_hidden_state(self) -> torch.Tensor:
+        return torch.arange(2 * 12, dtype=torch.float32).reshape(2, 12, 1)
+
+    def lm_head(self, hidden: torch.Tensor) -> torch.Tensor:
+        logits = torch.full((len(hidden), 100), -1.0)
+        for row, ranked in zip(logits, self.ranked, strict=True):
+            row[torch.tensor(ranked)] = torch.arange(len(ranked), 0, -1.0)
+        return logits
+
+
+def test_a_list_is_said_in_the_models_own_order_with_its_mistakes() -> None:
+    ids = torch.arange(24).reshape(2, 12)
+    where = torch.tensor([3, 5, 7, 8, 12 + 3, 12 + 5, 12 + 7])  # the place 8 is of no list
+    lists = torch.tensor([[0, 1, 2], [4, 5, 6]])
+    allowed = torch.full((7, 4), 99)
+    # right are 4, 6, 8 and 16, 18, 20; the first row is ranked 8, 50, 4 and the second 20, 16, 18
+    new_ids, new_allowed = say_in_own_order(_Ranks([[8, 50, 4], [20, 16, 18]]), ids, where, allowed, lists)  # type: ignore[arg-type]
+    assert new_ids[0].tolist() == [0, 1, 2, 3, 8, 5, 50, 7, 4, 9, 10, 11]
+    assert new_ids[1].tolist() == [12, 13, 14, 15, 20, 17, 16, 19, 18, 21, 22, 23]
+    assert [set(row) - {-1} for row in new_allowed.tolist()] == [
+        {8, 6, 4},
+        {6, 4},
+        {6, 4},
+        {99},
+        {20, 18, 16},
+        {18, 16},
+        {18},
+    ]
+
+
+def test_lists_of_one_token_answers_are_found(tasks: dict[str, Task], folder: Path) -> None:
+    maker = Maker(tasks, Curriculum({"ruler_cwe": 1.0, "ruler_vt": 1.0}), folder, 4096)
+    batch = maker.batch("ruler_cwe", 2, Random(0))
+    rows = len(batch.ids)
+    assert batch.lists.shape == (rows, 5)
+    at = batch.where[batch.lists]
+    assert (batch.ids.ravel()[at + 1] == batch.allowed[batch.lists][:, :, 0]).all()
+    assert (batch.answer[batch.lists] == np.arange(5 * rows).reshape(rows, 5)).all()
+    assert len(maker.batch("ruler_vt", 2, Random(0)).lists) == 0
 
 
 def test_only_a_final_leg_decays_to_the_end() -> None:

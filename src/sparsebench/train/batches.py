@@ -39,7 +39,7 @@ class Batch:
 
     ids [B, T]; ``where`` [N] flat positions whose next token is learnt; ``allowed`` [N, A] token ids that are right
     there, the sample's own first, -1 for none; ``weights`` [N]; ``answer`` [N] index of the answer a token belongs to,
-    -1 for separators.
+    -1 for separators; ``lists`` [R, K] places in ``where`` of answers in any order, where all are of one token.
     """
 
     task: str
@@ -49,6 +49,7 @@ class Batch:
     allowed: npt.NDArray[np.int16]
     weights: npt.NDArray[np.float32]
     answer: IntArray
+    lists: IntArray
     uses: int = 0
 
 
@@ -59,6 +60,7 @@ class Row:
         self._encode = encoder
         self.ids: list[int] = []
         self.targets: list[tuple[int, list[int], int]] = []
+        self.lists: list[list[int]] = []
         self.answers = 0
 
     def add(self, turn: Turn, limit: int) -> bool:
@@ -70,17 +72,23 @@ class Row:
             return False
         self.ids += ask
         left = [ids for ids, flag in parts if flag]
+        loose = turn.any_order and all(len(ids) == 1 for ids in left)
+        places = []
         for ids, flag in [*parts, ([encode.end], False)]:
             for i, token in enumerate(ids):
                 right = [token]
                 if flag and turn.any_order:
                     others = {other[i] for other in left if other[:i] == ids[:i] and len(other) > i}
                     right += sorted(others - {token})
+                if flag:
+                    places.append(len(self.targets))
                 self.targets.append((len(self.ids) - 1, right[:MOST_ALLOWED], self.answers if flag else -1))
                 self.ids.append(token)
             if flag:
                 left.remove(ids)
                 self.answers += 1
+        if loose and len(places) <= MOST_ALLOWED:
+            self.lists.append(places)
         return True
 
 
@@ -132,10 +140,13 @@ def make_row(task: Task | None, level: Level, window: Window, draw: Draw, encode
 def collate(task: str, level: int, total_tok: int, rows: list[Row], pad: int) -> Batch:
     """Put rows into one padded batch."""
     ids = np.full((len(rows), total_tok), pad, dtype=np.int16)
-    where, allowed, answer = [], [], []
+    where: list[int] = []
+    allowed, answer = [], []
+    lists: list[list[int]] = []
     answers = 0
     for i, row in enumerate(rows):
         ids[i, : len(row.ids)] = row.ids
+        lists += [[len(where) + place for place in places] for places in row.lists]
         for position, right, index in row.targets:
             where.append(i * total_tok + position)
             allowed.append(right + [-1] * (MOST_ALLOWED - len(right)))
@@ -143,7 +154,9 @@ def collate(task: str, level: int, total_tok: int, rows: list[Row], pad: int) ->
         answers += row.answers
     answer_of = np.array(answer, dtype=np.int64)
     weights = np.where(answer_of >= 0, 1.0, SEPARATOR).astype(np.float32)
-    return Batch(task, level, ids, np.array(where), np.array(allowed, dtype=np.int16), weights, answer_of)
+    alike = len({len(places) for places in lists}) == 1
+    same = np.array(lists if alike else np.empty((0, 0)), dtype=np.int64)
+    return Batch(task, level, ids, np.array(where), np.array(allowed, dtype=np.int16), weights, answer_of, same)
 
 
 class Maker:
