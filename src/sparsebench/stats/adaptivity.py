@@ -50,8 +50,7 @@ def adaptivity_table(accuracy: pa.Table, share: float = SHARE, resamples: int = 
         rng = np.random.default_rng(0)
         curves = {(task, length): _Curve.of(group, model, task, length, rng, resamples)
                   for task in tasks for length in lengths}  # fmt: skip
-        for chosen in ([[t] for t in tasks] + [tasks]) if len(tasks) > 1 else [[t] for t in tasks]:
-            name = chosen[0] if len(chosen) == 1 else ALL
+        for name, chosen in [*((t, [t]) for t in tasks), *([(ALL, tasks)] if tasks else [])]:
             merged = [_Curve.mean([curves[t, length] for t in chosen]) for length in lengths]
             lines += [about | {"task": name, **line} for line in _lines(merged, lengths, share)]
     if not lines:
