@@ -10,9 +10,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from sparsebench.engine.attention import patch
-from sparsebench.engine.compiled import compile_layers
-from sparsebench.engine.load import check_interface, pick_dtype
-from sparsebench.engine.norms import fuse_norms
+from sparsebench.engine.load import check_interface, pick_dtype, quicken_steps
 from sparsebench.errors import UserError
 from sparsebench.spec import DType
 
@@ -40,8 +38,7 @@ def load_random(config_file: Path, dtype: DType, device: torch.device) -> PreTra
     patch(model)
     model.eval()
     if device.type == "cuda":
-        fuse_norms(model)
-        compile_layers(model)
+        quicken_steps(model)
     log.info("made %s with random weights: %.1f M parameters, %s on %s", type(model).__name__,
              model.num_parameters() / 1e6, model.dtype, device)  # fmt: skip
     return model
