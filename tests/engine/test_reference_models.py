@@ -1,7 +1,8 @@
 """What methods do to the accuracy of the reference models that ship with the project: facts, not numerics.
 
 Every fact compares a method with dense attention, or with another method, on the same samples, so that it outlives a
-further training of the weights. Limits leave room: each was seen to hold with other seeds too.
+further training of the weights. Limits leave room: each was seen to hold with other seeds too. Decode methods are tried
+at the longest length that the models are judged by, prefill methods where their references are quick.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ from sparsebench.stats.intervals import difference_interval
 from sparsebench.synthesis import synthesise
 
 ROOT = Path(__file__).parents[2]
-LENGTH = 1024
+LENGTH = {"dense": 4096}
+"""By prefill method; 1,024 for others."""
 CONFIG: dict[str, Any] = {
-    "samples": 16,
-    "lengths": [LENGTH],
+    "samples": 12,
+    "lengths": [1024, 4096],
     "models": {"nano-18m": {"path": str(ROOT / "resources/models/nano-18m")}},
     "tasks": {
         "niah": {
@@ -37,15 +39,15 @@ CONFIG: dict[str, Any] = {
             "params": {"haystack": "needles", "key_kind": "word", "value_kind": "word", "keys": 4, "queries": 4},
         },
         "vt": {"task": "ruler_vt", "params": {"chains": 8, "hops": 4, "example": False}},
-        "story_retrieval": None,
+        "story_retrieval": {"samples": 16},
     },
     "prefill": {
         name: {"params": {"block": 32}, "sparsity": [0.8]} for name in ("oracle", "block_sparse", "random")
     },
     "decode": {
         "oracle": {"sparsity": [0.95]},
-        "quest": {"sparsity": [0.5, 0.8]},
-        "snapkv": {"params": {"kernel": 15}, "sparsity": [0.8]},
+        "quest": {"sparsity": [0.5, 0.9]},
+        "snapkv": {"params": {"kernel": 15}, "sparsity": [0.9]},
         "random": {"sparsity": [0.5]},
     },
     "engine": {"dtype": "bfloat16", "threads": 1, "memory_mib": 512},
@@ -64,8 +66,9 @@ class Scorer:
     @functools.cache  # noqa: B019
     def _cell(self, prefill: str, task: str) -> pl.DataFrame:
         spec = self._grid.task(task)
-        samples = synthesise(spec, "nano-18m", Path(CONFIG["models"]["nano-18m"]["path"]), LENGTH)
-        cell = self._grid.cell(Key("nano-18m", prefill, task, LENGTH))
+        length = LENGTH.get(prefill, 1024)
+        samples = synthesise(spec, "nano-18m", Path(CONFIG["models"]["nano-18m"]["path"]), length)
+        cell = self._grid.cell(Key("nano-18m", prefill, task, length))
         rows = infer_cell(cell, self._folder / "nano-18m", samples, self._folder / f"{prefill}-{task}.jsonl")
         scores = pl.from_arrow(score_cell(spec, rows, samples))
         assert isinstance(scores, pl.DataFrame)
@@ -96,34 +99,34 @@ def lost(dense: Scores, sparse: Scores) -> tuple[float, float, float]:
 @pytest.mark.parametrize("task", ["niah", "vt"])
 def test_a_twentieth_of_the_cache_is_enough_if_it_is_the_right_one(scores: Scorer, task: str) -> None:
     dense, oracle = scores.decode(task, "dense"), scores.decode(task, "oracle", 0.95)
-    assert dense.mean() > 0.7
+    assert dense.mean() >= 0.95
     assert oracle.mean() >= 0.97 * dense.mean()
-    assert lost(dense, oracle)[2] < 0.25
+    assert lost(dense, oracle)[2] < 0.3
 
 
 @pytest.mark.parametrize("task", ["niah", "vt"])
 def test_half_of_the_cache_at_random_is_not_enough(scores: Scorer, task: str) -> None:
     dense, random = scores.decode(task, "dense"), scores.decode(task, "random", 0.5)
-    assert lost(dense, random)[1] > 0.25
-    assert random.mean() < 0.6 * dense.mean()
+    assert lost(dense, random)[1] > 0.5
+    assert random.mean() < 0.4 * dense.mean()
 
 
-@pytest.mark.parametrize("task", ["niah", "vt"])
-def test_quest_keeps_nearly_all_with_half_of_the_pages(scores: Scorer, task: str) -> None:
-    dense, quest = scores.decode(task, "dense"), scores.decode(task, "quest", 0.5)
-    assert quest.mean() >= 0.9 * dense.mean()
-    assert lost(dense, quest)[2] < 0.25
+@pytest.mark.parametrize(("task", "sparsity", "share"), [("niah", 0.5, 0.85), ("vt", 0.9, 0.95)])
+def test_quest_keeps_nearly_all(scores: Scorer, task: str, sparsity: float, share: float) -> None:
+    dense, quest = scores.decode(task, "dense"), scores.decode(task, "quest", sparsity)
+    assert quest.mean() >= share * dense.mean()
+    assert lost(dense, quest)[2] < 0.35
 
 
 def test_choosing_anew_at_each_token_follows_hops_that_one_choice_after_the_prompt_cannot(scores: Scorer) -> None:
     """What an answer's later tokens need is not what the end of the prompt attends to."""
-    assert lost(scores.decode("vt", "quest", 0.8), scores.decode("vt", "snapkv", 0.8))[1] > 0.15
+    assert lost(scores.decode("vt", "quest", 0.9), scores.decode("vt", "snapkv", 0.9))[1] > 0.15
 
 
-def test_block_sparse_prefill_is_far_better_than_random_and_the_oracle_no_worse(scores: Scorer) -> None:
+def test_block_averages_find_far_more_than_chance_and_less_than_the_oracle(scores: Scorer) -> None:
     oracle, block_sparse, random = (
         scores.prefill("story_retrieval", name) for name in ("oracle", "block_sparse", "random")
     )
-    assert lost(block_sparse, random)[1] > 0.25
-    assert lost(oracle, random)[1] > 0.25
-    assert lost(block_sparse, oracle)[1] < 0.1
+    assert lost(block_sparse, random)[1] > 0.15
+    assert lost(oracle, random)[1] > 0.5
+    assert lost(oracle, block_sparse)[1] > 0.05

@@ -351,15 +351,15 @@ def test_ranks_train_one_model(tmp_path: Path) -> None:
     options = "--device cpu --no-compile --tokens 512 --steps 2 --minutes 5 --workers 1 --weight copy=1"
     zero = [f"--weight={task}=0" for task in WEIGHTS if task != "copy"]
     code = (
-        "import sys; import torch; from sparsebench.cli import main; from sparsebench.train import ranks\n"
-        "average = ranks.Ranks.average\n"
+        "import sys; import torch; from sparsebench.cli import main; from sparsebench.train import replicas\n"
+        "average = replicas.Replicas.average\n"
         "def checked(self, parameters):\n"
         "    own = self.gather([[p.grad.clone() for p in parameters]])\n"
         "    average(self, parameters)\n"
         "    assert not torch.equal(own[0][0], own[1][0]), 'both ranks had one batch'\n"
         "    for p, a, b in zip(parameters, *own, strict=True):\n"
         "        torch.testing.assert_close(p.grad, (a + b) / 2)\n"
-        "ranks.Ranks.average = checked\n"
+        "replicas.Replicas.average = checked\n"
         "if __name__ == '__main__':\n"
         "    sys.exit(main(sys.argv[1:]))\n"
     )

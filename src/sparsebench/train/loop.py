@@ -27,7 +27,7 @@ from sparsebench.train.ladder import WEIGHTS, Curriculum
 from sparsebench.train.model import SIZES, build, for_training
 from sparsebench.train.muon import Muon
 from sparsebench.train.objective import loss_and_right
-from sparsebench.train.ranks import Ranks
+from sparsebench.train.replicas import Replicas
 from sparsebench.train.schedule import WARM_UP_STEPS, rate
 from sparsebench.train.vocabulary import build_tokenizer, save_tokenizer
 
@@ -124,10 +124,10 @@ class _Leg:
         self._began = time.monotonic()
         torch.manual_seed(run.seed)
         torch.set_float32_matmul_precision("high")
-        self.run, self.ranks = run, Ranks(run.device)
+        self.run, self.replicas = run, Replicas(run.device)
         run.output.mkdir(parents=True, exist_ok=True)
         self.tokenizer = load_tokenizer(run.resume) if run.resume else build_tokenizer(tasks)
-        self.model = build(run.size, self.tokenizer).to(self.ranks.device)
+        self.model = build(run.size, self.tokenizer).to(self.replicas.device)
         self.parameters = list(self.model.parameters())
         self.optimizers = optimizers_of(self.model, run)
         self.curriculum = Curriculum({**WEIGHTS, **run.weights}, run.longest_tok)
@@ -138,9 +138,9 @@ class _Leg:
         for_training(self.model, run.compiled)
         self.model.train()
         millions, size = self.model.num_parameters() / 1e6, len(self.tokenizer)
-        log.info("%s: %.2f M parameters, %d entries, %d ranks", run.size, millions, size, self.ranks.count)
+        log.info("%s: %.2f M parameters, %d entries, %d replicas", run.size, millions, size, self.replicas.count)
         save_tokenizer(self.tokenizer, scratch)
-        seed = run.seed * 1_000_003 + int(self._done["steps"]) + self.ranks.rank * 500_009
+        seed = run.seed * 1_000_003 + int(self._done["steps"]) + self.replicas.rank * 500_009
         self.feed = Feed((dict(tasks), self.curriculum, scratch, run.tokens), run.workers, seed)
         self.figures = _Figures(run.output / "curve.csv", self.curriculum)
         self._unjudged: list[tuple[Batch, torch.Tensor, torch.Tensor]] = []
@@ -150,14 +150,15 @@ class _Leg:
 
     def _resume(self, folder: Path) -> None:
         self._done |= resume(folder, self.model, self.optimizers, self.curriculum)
-        if self.ranks.rank == 0 and folder.resolve() != self.run.output.resolve() and (folder / "curve.csv").is_file():
-            shutil.copy(folder / "curve.csv", self.run.output / "curve.csv")
+        curve, own = folder / "curve.csv", self.run.output / "curve.csv"
+        if self.replicas.rank == 0 and curve.is_file() and curve.resolve() != own.resolve():
+            shutil.copy(curve, own)
 
     def share(self) -> float:
         """Share of the leg's time that has passed on the first rank; 1 and more ends it."""
         run = self.run
         over = self.stop or (run.steps is not None and self.steps >= run.steps)
-        return self.ranks.agree(math.inf if over else (time.monotonic() - self._began) / (run.minutes * 60))
+        return self.replicas.agree(math.inf if over else (time.monotonic() - self._began) / (run.minutes * 60))
 
     def step(self, share: float) -> float:
         """One update of the weights; returns the factor on the learning rate."""
@@ -169,10 +170,10 @@ class _Leg:
             asked = time.monotonic()
             batch = self.feed.next()
             self._waited += time.monotonic() - asked
-            loss, right = loss_and_right(self.model, batch, self.ranks.device)
+            loss, right = loss_and_right(self.model, batch, self.replicas.device)
             (loss / self.run.accumulate).backward()
             self._unjudged.append((batch, loss.detach(), right))
-        self.ranks.average(self.parameters)
+        self.replicas.average(self.parameters)
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
@@ -185,7 +186,7 @@ class _Leg:
         waiting, self._unjudged = self._unjudged, []
         values = torch.stack([torch.stack((loss, right)) for _, loss, right in waiting]).tolist() if waiting else []
         own = [(b.task, b.level, b.ids.size, *value) for (b, _, _), value in zip(waiting, values, strict=True)]
-        for task, level, tokens, loss, right in self.ranks.gather(own):
+        for task, level, tokens, loss, right in self.replicas.gather(own):
             self._tokens += tokens
             self.figures.add(task, level, loss, right)
             if self.curriculum.record(task, level, right):
@@ -195,10 +196,10 @@ class _Leg:
 
     def totals(self) -> dict[str, Any]:
         """All legs so far; ``final``: whether the learning rate has come to its end."""
-        minutes, device = (time.monotonic() - self._began) / 60, self.ranks.device
+        minutes, device = (time.monotonic() - self._began) / 60, self.replicas.device
         return {
             "minutes": self._done["minutes"] + minutes,
-            "device_minutes": self._done["device_minutes"] + minutes * self.ranks.count,
+            "device_minutes": self._done["device_minutes"] + minutes * self.replicas.count,
             "steps": self._done["steps"] + self.steps,
             "tokens": self._done["tokens"] + self._tokens,
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
@@ -207,7 +208,7 @@ class _Leg:
 
     def report(self, factor: float, ended: bool = False) -> None:
         """On the first rank, log and save when it is time to, or when the leg has ended."""
-        if self.ranks.rank != 0:
+        if self.replicas.rank != 0:
             return
         now, totals = time.monotonic(), self.totals()
         if ended or now - self._last_log > self.run.log_every_s:
@@ -263,5 +264,5 @@ def train(run: Run, tasks: Mapping[str, Task]) -> None:
             log.info("saved %s after %.2f minutes and %.0f M tokens", run.output, minutes, tokens / 1e6)
         finally:
             leg.feed.close()
-            leg.ranks.close()
+            leg.replicas.close()
             signal.signal(signal.SIGTERM, previous)

@@ -16,8 +16,8 @@ import torch.distributed as dist
 T = TypeVar("T")
 
 
-class Ranks:
-    """This process among those that train together.
+class Replicas:
+    """This process and those that train one model together with it.
 
     Attributes
     ----------
