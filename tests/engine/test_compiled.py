@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from sparsebench.engine.attention import patch
-from sparsebench.engine.compiled import COMPILED, compile_layers, compiled_layers, decoder_layers
+from sparsebench.engine.compiled import (
+    COMPILED,
+    COMPILING_S,
+    SAVED_S,
+    compile_layers,
+    compiled_layers,
+    decoder_layers,
+    repays,
+)
 from sparsebench.engine.generate import Generator
 from sparsebench.engine.ops import load_ops
 from sparsebench.engine.rows import DecodeSetting, Job, PrefillSetting, Question
@@ -101,3 +109,10 @@ def test_the_models_own_layers_run_outside_the_block():
     with compiled_layers(model, None):
         assert layer.forward is getattr(layer, COMPILED)
     assert "forward" not in vars(layer)
+
+
+def test_only_steps_enough_repay_compiling():
+    model = make_model("llama")
+    even = COMPILING_S / SAVED_S / len(decoder_layers(model))
+    assert not repays(model, int(0.99 * even))
+    assert repays(model, int(1.01 * even))

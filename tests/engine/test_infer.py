@@ -11,6 +11,7 @@ import torch
 
 from sparsebench.engine.generate import Generator
 from sparsebench.engine.infer import infer_cell
+from sparsebench.engine.worker import Worker
 from sparsebench.errors import UserError
 from sparsebench.models.info import describe_folder, write_info
 from sparsebench.spec import CellSpec, MethodSpec, Sweep
@@ -88,6 +89,15 @@ def test_one_prefill_serves_all_decode_rows_and_nothing_is_computed_twice(run):
     again, counts = run(cell, samples)
     assert counts == (0, 12, 0)
     assert again.equals(table)
+
+
+def test_only_steps_that_the_journal_lacks_count_for_compiling(run, monkeypatch):
+    planned = []
+    monkeypatch.setattr(Worker, "quicken", lambda worker, steps: planned.append(steps))
+    samples = _samples(4, max_new_tok=5)
+    run(_cell(3, _sweep("quest", 0.5, 0.8), batch_rows=4), samples)  # 9 rows, 4 at a time
+    run(_cell(3, _sweep("quest", 0.5, 0.8, 0.9), batch_rows=4), samples)  # 3 more
+    assert planned == [3 * 5, 1 * 5]
 
 
 def test_a_new_sparsity_method_or_sample_computes_only_its_rows(run):

@@ -141,6 +141,7 @@ def _fanout(given: argparse.Namespace) -> None:
 
 def _loaded(given: argparse.Namespace) -> Subject:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as for `infer`
+    from sparsebench.engine.compiled import compile_layers
     from sparsebench.engine.load import load, pick_device
     from sparsebench.engine.ops import load_ops
     from sparsebench.engine.random_weights import load_random
@@ -154,6 +155,8 @@ def _loaded(given: argparse.Namespace) -> Subject:
     else:
         info = read_info(given.model.parent)
         model, label = load(Path(info.folder), given.dtype, device, info.rope).model, info.name
+    if device.type == "cuda":
+        compile_layers(model)
     ops = load_ops(given.impl, device)
     return Subject(given.label or label, model, ops, measure_ceilings(device, model.dtype))
 

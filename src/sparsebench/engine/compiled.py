@@ -26,6 +26,9 @@ ROWS = (2, 1)  # tried: what serves two rows serves any greater number, one row 
 # relative error of the hidden states; the compiler rounds less often than eager steps do
 NEAR = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 
+# seconds that compiling takes a process, and that it saves a layer in each step (docs/performance.md)
+COMPILING_S, SAVED_S = 12.0, 15e-6
+
 
 class _Carrier:
     """A pass of one type, whatever the pass: the compiler ties what it made to the type that it saw."""
@@ -49,6 +52,11 @@ def decoder_layers(model: PreTrainedModel) -> list[nn.Module]:
     count = model.config.get_text_config(decoder=True).num_hidden_layers
     lists = [m for m in model.get_decoder().children() if isinstance(m, nn.ModuleList) and len(m) == count]
     return list(lists[0]) if len(lists) == 1 else []
+
+
+def repays(model: PreTrainedModel, steps: int) -> bool:
+    """Whether compiled layers save more time in ``steps`` decode steps than compiling takes."""
+    return steps * len(decoder_layers(model)) * SAVED_S > COMPILING_S
 
 
 def compile_layers(model: PreTrainedModel, backend: str = "inductor", options: Mapping[str, Any] | None = None) -> bool:

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,7 @@ def _entry(row: _Row, answer: Answer) -> dict[str, Any]:
 
 
 def _compute(cell: CellSpec, worker: Worker, missing: list[_Row], journal: Journal) -> None:
+    worker.quicken(ceil(len(missing) / cell.batch_rows) * max(row.sample["max_new_tok"] for row in missing))
     planner = worker.planner(_jobs(missing, worker.prefill, worker.decode))
     log.info("%s", planner.describe())
     began, done = time.perf_counter(), 0

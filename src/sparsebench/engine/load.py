@@ -19,7 +19,6 @@ from transformers.distributed import DistributedConfig
 from transformers.utils.logging import disable_progress_bar
 
 from sparsebench.engine.attention import patch
-from sparsebench.engine.compiled import compile_layers
 from sparsebench.engine.norms import fuse_norms
 from sparsebench.errors import UserError
 from sparsebench.models.rope import Rope, settle
@@ -68,13 +67,6 @@ def check_interface(model: PreTrainedModel, origin: Path) -> None:
         )
 
 
-def quicken_steps(model: PreTrainedModel, ranks: int = 1) -> None:
-    """Have decode steps of a patched model on a GPU take fewer launches."""
-    fuse_norms(model)
-    if ranks == 1:  # steps of a split model are not captured, so launches do not set their time
-        compile_layers(model)
-
-
 def load(
     folder: Path,
     dtype: DType,
@@ -114,7 +106,7 @@ def load(
     patch(model)
     model.eval().to(device)
     if device.type == "cuda":
-        quicken_steps(model, ranks)
+        fuse_norms(model)
     log.info(
         "loaded %s: %s, %.1f M parameters, %s on %s",
         folder,

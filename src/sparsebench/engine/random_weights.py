@@ -10,7 +10,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from sparsebench.engine.attention import patch
-from sparsebench.engine.load import check_interface, pick_dtype, quicken_steps
+from sparsebench.engine.load import check_interface, pick_dtype
+from sparsebench.engine.norms import fuse_norms
 from sparsebench.errors import UserError
 from sparsebench.spec import DType
 
@@ -38,7 +39,7 @@ def load_random(config_file: Path, dtype: DType, device: torch.device) -> PreTra
     patch(model)
     model.eval()
     if device.type == "cuda":
-        quicken_steps(model)
+        fuse_norms(model)
     log.info("made %s with random weights: %.1f M parameters, %s on %s", type(model).__name__,
              model.num_parameters() / 1e6, model.dtype, device)  # fmt: skip
     return model

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from sparsebench.engine.compiled import compile_layers, repays
 from sparsebench.engine.generate import Generator
 from sparsebench.engine.heads import decode_on, prefill_on
 from sparsebench.engine.load import load, pick_device
@@ -49,6 +50,14 @@ class Worker:
         loaded = load(Path(info.folder), cell.dtype, device, info.rope, longest_tok, ranks.size)
         self.model = loaded.model
         self.generator = Generator(loaded.model, loaded.tokenizer, load_ops(cell.impl, device), cell.cache, ranks)
+
+    def quicken(self, steps: int) -> None:
+        """Make ready for about so many decode steps: on a GPU, compile the layers where that repays.
+
+        Steps of a split model are not captured, so launches do not set their time, and its layers stay as they are.
+        """
+        if self.model.device.type == "cuda" and self._ranks.size == 1 and repays(self.model, steps):
+            compile_layers(self.model)
 
     def planner(self, jobs: Iterable[tuple[Job, list[Tag]]]) -> Planner[Tag]:
         """Batches of ``jobs`` that fit the memory of each rank."""
