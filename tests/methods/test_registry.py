@@ -137,7 +137,7 @@ def test_two_methods_of_one_name_and_incomplete_ones_are_told_apart(monkeypatch:
             [Quest, Other],
             "Other is the decode method 'quest', and so is Quest in quest.py; give one of them another name",
         ),
-        ([Nameless], "Nameless does not state its name, title, axes, source, preparation_flops, metadata_bytes"),
+        ([Nameless], "Nameless does not state its name, title, axes, source, metadata_bytes, preparation_flops"),
     ):
         monkeypatch.setattr("sparsebench.methods.registry._methods_in", lambda _, classes=classes: classes)
         with pytest.raises(UserError, match=message):

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from sparsebench.engine.ranks import Ranks
-from sparsebench.methods.base import DecodeMethod, Layer, PrefillMethod
+from sparsebench.methods.base import DecodeMethod, Heads, Layer, PrefillMethod
 from sparsebench.selection import (
     BlockSelection,
     DecodeSelection,
@@ -32,6 +32,9 @@ class _PrefillOfAllHeads(PrefillMethod):
             return self._method.select(q, k, budget, layer)
         q, k = self._ranks.gathered(q, 1), self._ranks.gathered(k, 1)
         return _own_lists(self._method.select(q, k, budget, layer), self._ranks)
+
+    def estimation_flops(self, length: int, shape: Heads) -> float:
+        return self._method.estimation_flops(length, shape)
 
 
 class _DecodeOfAllHeads(DecodeMethod):
@@ -54,6 +57,12 @@ class _DecodeOfAllHeads(DecodeMethod):
         if not self.fixed:  # a fixed one reads no query
             q = self._ranks.gathered(q, 1)
         return _own_tokens(self._method.select(inner, q, budgets), self._ranks)
+
+    def preparation_flops(self, length: int, shape: Heads) -> float:
+        return self._method.preparation_flops(length, shape)
+
+    def metadata_bytes(self, length: int, shape: Heads, itemsize: int) -> float:
+        return self._method.metadata_bytes(length, shape, itemsize)
 
 
 def _own_lists(selection: PrefillSelection, ranks: Ranks) -> PrefillSelection:

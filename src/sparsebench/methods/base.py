@@ -85,11 +85,9 @@ class Method(ABC):
 
     @classmethod
     def unstated(cls) -> list[str]:
-        """What a complete method states and this one does not: class attributes, costs of its estimate, parameters."""
+        """What a complete method states and this one does not: class attributes, methods, parameters."""
         missing = [need for need in ("name", "title", "axes", "source") if not hasattr(cls, need)]
-        for base in (PrefillMethod, DecodeMethod):
-            if issubclass(cls, base):
-                missing += [need for need in base.costs if getattr(cls, need) is getattr(base, need)]
+        missing += sorted(cls.__abstractmethods__)
         return missing + ([] if is_dataclass(cls) else ["@dataclass(frozen=True)"])
 
 
@@ -97,7 +95,6 @@ class PrefillMethod(Method):
     """Computes less of the prompt's attention."""
 
     phase: ClassVar[Phase] = "prefill"
-    costs: ClassVar[tuple[str, ...]] = ("estimation_flops",)
 
     @abstractmethod
     def select(self, q: Tensor, k: Tensor, budget: float, layer: Layer) -> PrefillSelection:
@@ -113,12 +110,12 @@ class PrefillMethod(Method):
             Share of causal query-key pairs to keep, in (0, 1].
         """
 
+    @abstractmethod
     def estimation_flops(self, length: int, shape: Heads) -> float:
         """FLOPs that choosing takes, for one prompt and layer: matrix products and sums over channels.
 
         Every method states it, else what it saves would be counted and what that takes would not.
         """
-        raise NotImplementedError
 
 
 class DecodeMethod(Method):
@@ -130,7 +127,6 @@ class DecodeMethod(Method):
     """
 
     phase: ClassVar[Phase] = "decode"
-    costs: ClassVar[tuple[str, ...]] = ("preparation_flops", "metadata_bytes")
     fixed: ClassVar[bool] = False
     window: int = 0
 
@@ -161,16 +157,16 @@ class DecodeMethod(Method):
             R shares of the prompt's KV entries to keep, in (0, 1], one per row.
         """
 
+    @abstractmethod
     def preparation_flops(self, length: int, shape: Heads) -> float:
-        """FLOPs of :meth:`prepare`, for one prompt and layer; every method states it."""
-        raise NotImplementedError
+        """FLOPs of :meth:`prepare`, for one prompt and layer."""
 
+    @abstractmethod
     def metadata_bytes(self, length: int, shape: Heads, itemsize: int) -> float:
-        """Bytes that choosing reads beside the chosen entries, for one row, step and layer; every method states it.
+        """Bytes that choosing reads beside the chosen entries, for one row, step and layer.
 
         Parameters
         ----------
         itemsize
             Bytes of one channel of a key.
         """
-        raise NotImplementedError

@@ -22,12 +22,12 @@ from sparsebench.spec import MethodSpec
 
 
 def _methods_in(module: ModuleType) -> list[type[Method]]:
-    """Complete methods that the module itself defines."""
+    """Classes that the module itself defines and that select; what they leave unstated is the caller's to say."""
     return [
         found
         for _, found in inspect.getmembers(module, inspect.isclass)
         if issubclass(found, PrefillMethod | DecodeMethod)
-        and not inspect.isabstract(found)
+        and "select" not in found.__abstractmethods__
         and found.__module__ == module.__name__
     ]
 
@@ -105,7 +105,7 @@ def _external_classes(spec: MethodSpec) -> dict[str, type[Method]]:
 def _external_class(spec: MethodSpec) -> type[Method]:
     (path, name), methods = external_parts(spec), _external_classes(spec)
     if name not in methods:
-        raise unknown("class", name, methods, f"method {spec.label!r}: complete methods in {path}")
+        raise unknown("class", name, methods, f"method {spec.label!r}: methods in {path}")
     if missing := methods[name].unstated():
         raise UserError(f"method {spec.label!r}: {spec.method} does not state its {', '.join(missing)}")
     return methods[name]
