@@ -8,6 +8,7 @@ import pytest
 
 from sparsebench.config import parse_config
 from sparsebench.grid import Grid
+from sparsebench.report.phrases import bounds, share
 from sparsebench.report.rows import LETTERS, Numbered, numbered
 from sparsebench.report.sentences import duels, effects, fits, growth, kept, pairs, speed
 from sparsebench.report.sentences.doubts import doubts as doubts_of
@@ -69,6 +70,12 @@ def test_every_figure_is_the_one_of_the_row_it_links_to(said: list[Findings], fr
             f"{line['n']:,}",
         }
         assert text in known
+
+
+def test_what_rounds_to_nothing_has_no_sign() -> None:
+    assert bounds(-1e-17, 0.14) == "[0.00, 0.14]"
+    assert bounds(-0.004, 0.0, 100, 1) == "[-0.4, 0.0]"
+    assert share(-1e-17) == "0.0 %"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ PHASES = {"prefill": "Sparse prefill", "decode": "Sparse decode", "both": "Spars
 
 def share(value: float | None) -> str:
     """0.971 as ``97.1 %``."""
-    return "unknown" if value is None else f"{100 * value:.1f} %"
+    return "unknown" if value is None else f"{100 * value:z.1f} %"
 
 
 def threshold(value: float) -> str:
@@ -25,7 +25,7 @@ def threshold(value: float) -> str:
 
 def bounds(low: float | None, high: float | None, scale: float = 1.0, digits: int = 2) -> str:
     """An interval in brackets."""
-    return "[unknown]" if low is None or high is None else f"[{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
+    return "[unknown]" if low is None or high is None else f"[{scale * low:z.{digits}f}, {scale * high:z.{digits}f}]"
 
 
 def linked(text: str, row: Row) -> Markup:
@@ -40,7 +40,7 @@ def kept(row: Row) -> Markup:
 
 def accuracy(row: Row) -> Markup:
     """Mean accuracy, with its interval."""
-    return linked(f"{row['accuracy']:.2f} {bounds(row['accuracy_low'], row['accuracy_high'])}", row)
+    return linked(f"{row['accuracy']:z.2f} {bounds(row['accuracy_low'], row['accuracy_high'])}", row)
 
 
 def task_kept(row: Row) -> Markup:
@@ -50,7 +50,7 @@ def task_kept(row: Row) -> Markup:
 
 def difference(row: Row) -> Markup:
     """A paired difference with its interval."""
-    return linked(f"{row['difference']:+.2f} {bounds(row['difference_low'], row['difference_high'])}", row)
+    return linked(f"{row['difference']:+z.2f} {bounds(row['difference_low'], row['difference_high'])}", row)
 
 
 def clearly(duels: Sequence[Row]) -> str:

@@ -50,7 +50,7 @@ _BEYOND = {
 
 def _growth(row: Row) -> Markup:
     low, high = row["growth_low"], row["growth_high"]
-    figure = linked(f"{row['growth']:.2f} {bounds(low, high)}", row)
+    figure = linked(f"{row['growth']:z.2f} {bounds(low, high)}", row)
     return Markup("{} for <b>{}</b>{}").format(figure, row["method"], _meaning(low, high))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
-from sparsebench.report.phrases import PHASES, clearly, linked, listed, plural, standing
+from sparsebench.report.phrases import PHASES, bounds, clearly, linked, listed, plural, standing
 from sparsebench.report.rows import Numbered, Row
 
 TITLE = "Which method, at equal cost of attention"
@@ -49,8 +49,8 @@ def _pair(first: str, second: str, duels: list[Row]) -> Markup:
 def _duel(row: Row, side: str) -> Markup:
     """The duel seen from its winner."""
     other, sign = ("b", 1) if side == "a" else ("a", -1)
-    low, high = sorted((sign * row["difference_low"], sign * row["difference_high"]))
-    figure = linked(f"{sign * row['difference']:+.2f} [{low:.2f}, {high:.2f}]", row)
+    ends = sorted((sign * row["difference_low"], sign * row["difference_high"]))
+    figure = linked(f"{sign * row['difference']:+z.2f} {bounds(*ends)}", row)
     return Markup("at {:g} against {:g} at {} tokens, {}").format(
         row[f"sparsity_{side}"], row[f"sparsity_{other}"], f"{row['length_tok']:,}", figure
     )
