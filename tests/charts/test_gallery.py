@@ -218,6 +218,15 @@ def test_panel_of_a_task_that_was_not_run_says_so(name: str, words: str, some: T
     assert f">{words}<" not in svg(name, tables)
 
 
+def test_a_tolerance_that_is_not_known_says_why(scores: pl.DataFrame) -> None:
+    task, length = pl.col("task") == scores["task"][0], pl.col("length_tok") == 1024
+    fewer = svg("tolerance", tables_of(scores.filter(~(task & length))))
+    assert ">not run<" in fewer and ">no signal<" not in fewer
+    mute = scores.with_columns(score=pl.when(task & length).then(pl.col("chance")).otherwise("score"))
+    drawn = svg("tolerance", tables_of(mute))
+    assert ">no signal<" in drawn and ">not run<" not in drawn
+
+
 def test_no_panel_slips_under_the_heading_of_a_missing_one(tables: Tables) -> None:
     duels = [
         line("iso_cost", kind="sizes", length_tok=length, phase="decode", model_a="large", method_a="quest",

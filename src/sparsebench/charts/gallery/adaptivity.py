@@ -37,7 +37,7 @@ def build(tables: Tables) -> Any:
     """Two rows of panels per model and phase, from the lines over all tasks."""
     lines = tables.adaptivity.filter((pl.col("task") == "all") & (pl.col("n_lengths") > 1))
     if lines.is_empty():
-        return Nothing("No method was scored at two lengths on tasks with signal: there is no trend to show.")
+        return Nothing("No task with signal was run at every length, of two or more: there is no trend to show.")
     methods = Methods(tables.methods, lines["method"].unique().to_list())
 
     def draw(model: str, phase: str, part: pl.DataFrame) -> list[Any]:

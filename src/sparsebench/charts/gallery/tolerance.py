@@ -11,6 +11,7 @@ from sparsebench.charts.curves import cells, interval_tips, tip
 from sparsebench.charts.data import Nothing, Tables
 from sparsebench.charts.palette import looks
 from sparsebench.charts.style import blocks, drawn, length_label, lengths_of, phase_title, stacked
+from sparsebench.stats.configuration import DENSE
 
 NAME = "tolerance"
 TITLE = "Tolerated sparsity"
@@ -20,7 +21,7 @@ CAPTION = (
     "figure and shade), and up to which the lower end of the paired 95 % interval says so too ('sure'); every lower "
     "sparsity that was run holds as well. '<' says that it fails at the lowest sparsity run, '≥' that it holds at the "
     "highest. With few samples little is sure: n is in the tooltips. The last row of each panel is the worst task. "
-    "Oracle and random are controls. Tasks without signal are left out."
+    "Oracle and random are controls. A task without signal at any length is left out."
 )
 
 WORST = "worst task"
@@ -31,19 +32,20 @@ def build(tables: Tables) -> Any:
     """One block per model and phase: methods across, tasks down, a panel per length."""
     if tables.tolerance.is_empty():
         return Nothing("No task has a dense score clearly above chance: nothing can be lost.")
-    levels = tables.accuracy.filter(pl.col("phase") != "dense")["sparsity"].unique().sort().to_list()
+    levels = tables.accuracy.filter(pl.col("phase") != DENSE)["sparsity"].unique().sort().to_list()
     place = ["model", "length_tok", "phase", "method", "task"]
     run = tables.accuracy.group_by(place).agg(least=pl.col("sparsity").min(), most=pl.col("sparsity").max())
+    dense = tables.accuracy.filter(pl.col("phase") == DENSE).select("model", "task", "length_tok").unique()
     table = tables.tolerance.join(run, on=place, how="left")
 
     def draw(model: str, phase: str, lines: pl.DataFrame) -> Any:
         title = f"{phase_title(model, phase)}: sparsity at which {tables.share:.0%} of dense is kept"
-        return _panels(title, lines, levels)
+        return _panels(title, lines, dense.filter(pl.col("model") == model), levels)
 
     return stacked(blocks(table, draw))
 
 
-def _panels(title: str, lines: pl.DataFrame, levels: list[float]) -> Any:
+def _panels(title: str, lines: pl.DataFrame, dense: pl.DataFrame, levels: list[float]) -> Any:
     methods = list(looks(lines["method"]))
     tasks = lines["task"].unique().sort().to_list()
     summary = lines.filter("worst").with_columns(task=pl.lit(WORST)) if len(tasks) > 1 else lines.clear()
@@ -55,8 +57,10 @@ def _panels(title: str, lines: pl.DataFrame, levels: list[float]) -> Any:
         rank=pl.col("by_mean").replace_strict({s: i + 1 for i, s in enumerate(levels)}, default=0),
     )
     silent = frame.select("task").unique().join(frame.select("length", "length_tok").unique(), how="cross")
-    silent = silent.join(frame, on=["task", "length"], how="anti").with_columns(
-        label=pl.lit("no signal"), sure=pl.lit("")
+    silent = silent.join(frame, on=["task", "length"], how="anti")
+    silent = silent.join(dense, on=["task", "length_tok"], how="left").with_columns(
+        label=pl.when(pl.col("model").is_null()).then(pl.lit("not run")).otherwise(pl.lit("no signal")),
+        sure=pl.lit(""),
     )
     frame = pl.concat(
         [frame, silent.with_columns(method=pl.lit(methods[(len(methods) - 1) // 2]))], how="diagonal_relaxed"
