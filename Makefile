@@ -41,8 +41,9 @@ report: $(READY)  ## write results/report.html anew from the results there are
 	$(WORKFLOW) --report results/report.html
 
 # A file's tests stay together, as they share what is dear to set up; the longest files come first (tests/conftest.py).
+# One process more than cores: that with the SLURM tests mostly waits.
 test: $(READY)  ## run all tests
-	OMP_NUM_THREADS=1 python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 python -m pytest --numprocesses $$(( $(CORES) + 1 )) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 simulate: $(READY)  ## run the simulations of the statistics with all rounds
 	SPARSEBENCH_FULL_SIMULATIONS=1 python -m pytest tests/stats
