@@ -79,6 +79,14 @@ def test_task_at_chance_has_no_signal(accuracy: pl.DataFrame) -> None:
     assert signal.rows() == [("niah_hex", True), ("niah_prose", True), ("vt", False)]
 
 
+def test_chance_is_the_mean_over_the_samples(scores: pa.Table) -> None:
+    # As in qa_toefl: four options, of which one or two are right.
+    ways = pl.when(pl.col("sample") < 10).then(6).otherwise(4)
+    frame = pl.DataFrame(pl.from_arrow(scores)).with_columns(chance=1 / ways)
+    found = accuracy_of(frame.to_arrow().cast(scores.schema))["chance"].to_numpy()
+    assert found == pytest.approx((10 / 6 + (N - 10) / 4) / N)
+
+
 def test_dense_line_differs_by_nothing(accuracy: pl.DataFrame) -> None:
     dense = accuracy.filter(pl.col("phase") == "dense")
     assert (dense["difference"] == 0).all()

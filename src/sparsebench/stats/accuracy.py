@@ -87,7 +87,7 @@ def _summarise(frame: pl.DataFrame) -> pl.DataFrame:
             pl.col("score").mean().alias("accuracy"),
             pl.col("prefill_density", "decode_density", "generated_tok", "prompt_tok").mean(),
             pl.col("parse_failed").cast(pl.Float64).mean(),
-            pl.col("chance").first(),
+            pl.col("chance").mean(),  # samples of one task can differ in it
             pl.col("sample").alias("samples"),
             pl.col("score").alias("scores"),
         )

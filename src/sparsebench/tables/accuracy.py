@@ -20,7 +20,7 @@ ACCURACY = pa.schema(
         *COST,
         field("generated_tok", FLOAT, "mean generated tokens", "tokens"),
         field("parse_failed", FLOAT, "share of samples in whose text no answer could be found"),
-        field("chance", FLOAT, "score of a guesser"),
+        field("chance", FLOAT, "mean score of a guesser over these samples"),
         field("signal", BOOL, "the dense score's interval lies clearly above chance"),
         field("n_pairs", INT, "samples that this configuration and dense share", "samples"),
         maybe("dense_accuracy", FLOAT, "mean dense score over the pairs"),

@@ -59,7 +59,7 @@ SCORES = pa.schema(
         field("score", FLOAT, "score in [0, 1] by the task's metric"),
         field("evidence_tok", pa.list_(INT), "where the evidence lies in the prompt", "tokens"),
         field("parse_failed", BOOL, "no answer could be found in the text"),
-        field("chance", FLOAT, "score of a guesser on this task"),
+        field("chance", FLOAT, "score of a guesser on this sample"),
         field("metric", TEXT, "name of the task's metric"),
     ]
 )
