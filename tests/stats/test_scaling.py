@@ -62,14 +62,29 @@ def test_what_is_held_out_is_foretold_almost_as_well_as_samples_allow(scaling: p
     assert (held["held_out_error"] < 0.6 * held["naive_error"]).all()
 
 
-def test_a_law_that_breaks_is_seen_in_the_held_out_error() -> None:
+@pytest.mark.parametrize("broken", [0.3, 0.03])  # at 0.03 dense has no signal either
+def test_a_law_that_breaks_is_seen_in_the_held_out_error(broken: float) -> None:
     def breaks(model: str, task: str, length: int, method: str, sparsity: float) -> float:
-        return 0.3 if length == LENGTHS[-1] else truth(model, task, length, method, sparsity)
+        return broken if length == LENGTHS[-1] else truth(model, task, length, method, sparsity)
 
     scores = decode_scores(breaks, SIZES, ("t", "u"), LENGTHS, sparsities=(0.5, 0.75), n=100)
-    table = pl.DataFrame(pl.from_arrow(scaling_table(accuracy_of(scores), models(), 400)))
+    accuracy = accuracy_of(scores)
+    table = pl.DataFrame(pl.from_arrow(scaling_table(accuracy, models(), 400)))
     held = table.filter(pl.col("split") == "longest length")
     assert (held["held_out_error"] > 5 * held["noise"]).all()
+    assert table["n_points"].max() == 4 * 2 * 4 * 3
+    points = pl.DataFrame(pl.from_arrow(scaling_points_table(accuracy, models())))
+    longest = points.filter((pl.col("split") == "longest length") & pl.col("held_out"))
+    assert longest["length_tok"].unique().to_list() == [LENGTHS[-1]]
+
+
+def test_a_task_without_signal_anywhere_is_not_fitted() -> None:
+    def silent(model: str, task: str, length: int, method: str, sparsity: float) -> float:
+        return 0.0 if task == "u" else truth(model, task, length, method, sparsity)
+
+    scores = decode_scores(silent, SIZES, ("t", "u"), LENGTHS[:2], n=60)
+    terms = scaling_table(accuracy_of(scores), models(), 400)["term"].to_pylist()
+    assert "task t" in terms and "task u" not in terms
 
 
 def test_points_are_those_of_the_fits(accuracy: pa.Table, scaling: pl.DataFrame) -> None:

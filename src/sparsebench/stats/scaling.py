@@ -79,11 +79,12 @@ class Split:
 def splits_of(accuracy: pa.Table, models: pa.Table) -> Iterator[Split]:
     """Every fit that the data allow, of each method and phase (from schemas ``ACCURACY`` and ``MODELS``).
 
-    Cells are those with signal. What is held out, the largest size or the longest length, needs two other values on its
-    axis, and tasks that the rest has too.
+    Cells are those of the tasks that have signal for any model at any length: the curve holds chance, and a choice of
+    cells by their own scores would leave out those that drop to it. What is held out, the largest size or the longest
+    length, needs two other values on its axis, and tasks that the rest has too.
     """
     sizes = pl.DataFrame(pl.from_arrow(models)).select("model", "parameters")
-    frame = pl.DataFrame(pl.from_arrow(accuracy)).filter("signal").join(sizes, on="model")
+    frame = pl.DataFrame(pl.from_arrow(accuracy)).filter(pl.col("signal").any().over("task")).join(sizes, on="model")
     frame = frame.with_columns(budget=pl.col("attention_share").clip(1e-6, 1.0)).sort("model", "length_tok", "task")
     dense = frame.filter(pl.col("phase") == DENSE).with_columns(budget=1.0)
     sparse = frame.filter(pl.col("phase") != DENSE)
