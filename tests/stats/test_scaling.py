@@ -110,6 +110,16 @@ def test_one_model_and_two_lengths_have_no_slope_of_size_and_nothing_held_out() 
     assert table.filter(pl.col("term") == "log2 length")["coefficient"].null_count() == 0
 
 
+def test_a_fit_has_no_slope_on_what_only_held_out_cells_differ_in(accuracy: pa.Table) -> None:
+    lengths = pl.when(pl.col("model") == "m8").then(pl.lit([1024, 8192])).otherwise(pl.lit([1024]))
+    frame = pl.DataFrame(pl.from_arrow(accuracy)).filter(pl.col("length_tok").is_in(lengths))
+    table = pl.DataFrame(pl.from_arrow(scaling_table(frame.to_arrow().cast(accuracy.schema), models(), 200)))
+    slopes = table.filter(pl.col("term") == "log2 length")
+    known = dict(slopes.select("split", pl.col("coefficient").is_not_null()).iter_rows())
+    assert known == {"nothing": True, "largest size": False}
+    assert slopes.filter(pl.col("split") == "largest size")["n_held_out"].to_list() == [2 * 2 * 4]
+
+
 def test_cells_that_are_always_right_stay_finite() -> None:
     terms = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]])
     beta = fit(terms, np.ones((1, 3)), np.full(3, 50.0), np.zeros(3))

@@ -46,11 +46,6 @@ class Cells:
             return np.log2(self.column("parameters") / 1e9)
         return np.log2(self.column("length_tok") / 1024) if axis == "length" else -np.log2(self.column("budget"))
 
-    @property
-    def axes(self) -> list[str]:
-        """Axes on which the cells differ: the others have no slope."""
-        return [axis for axis in SLOPES if np.ptp(self.levels(axis)) > 1e-9]
-
     def terms(self, axes: list[str]) -> Array:
         """[cells, terms]: the slopes of ``axes``, then an intercept per task."""
         tasks = np.array([[row["task"] == task for task in self.tasks] for row in self.rows], dtype=np.float64)
@@ -64,7 +59,11 @@ class Split:
     cells: Cells
     name: str
     seen: npt.NDArray[np.bool_]
-    axes: list[str]
+
+    @property
+    def axes(self) -> list[str]:
+        """Axes on which the cells seen differ: the others have no slope."""
+        return [axis for axis in SLOPES if np.ptp(self.cells.levels(axis)[self.seen]) > 1e-9]
 
     def fitted(self, accuracy: Array, start: Array | None = None) -> Array:
         """Coefficients [draws, terms] of mean scores [draws, cells]."""
@@ -100,7 +99,7 @@ def splits_of(accuracy: pa.Table, models: pa.Table) -> Iterator[Split]:
 
 def _split(cells: Cells, name: str, axis: str | None) -> Split | None:
     if axis is None:
-        return Split(cells, name, np.ones(len(cells.rows), dtype=bool), cells.axes)
+        return Split(cells, name, np.ones(len(cells.rows), dtype=bool))
     level = cells.levels(axis)
     if len(np.unique(level)) < _LEVELS:
         return None
@@ -110,7 +109,7 @@ def _split(cells: Cells, name: str, axis: str | None) -> Split | None:
     cells = replace(cells, rows=rows, tasks=tuple(sorted(known)))
     # Against the level held out before: where no task there is known elsewhere, nothing is left to hold out.
     seen = cells.levels(axis) < level.max()
-    return None if seen.all() else Split(cells, name, seen, cells.axes)
+    return None if seen.all() else Split(cells, name, seen)
 
 
 def scaling_table(accuracy: pa.Table, models: pa.Table, resamples: int = RESAMPLES) -> pa.Table:
