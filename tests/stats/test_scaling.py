@@ -9,7 +9,7 @@ from scipy.special import expit
 from sparsebench.stats.logit import fit, predict
 from sparsebench.stats.scaling import scaling_table
 from sparsebench.stats.scaling_points import scaling_points_table
-from sparsebench.tables import MODELS, SCALING, SCALING_POINTS
+from sparsebench.tables import MODELS, SCALING, SCALING_POINTS, SCORES
 from tests.stats.cells import decode_scores
 from tests.stats.simulations import ROUNDS, covers
 from tests.stats.synthetic import accuracy_of, models_table
@@ -108,6 +108,22 @@ def test_one_model_and_two_lengths_have_no_slope_of_size_and_nothing_held_out() 
     size = table.filter(pl.col("term") == "log2 size")
     assert size["coefficient"].to_list() == [None]
     assert table.filter(pl.col("term") == "log2 length")["coefficient"].null_count() == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "n", "noise"),
+    [
+        ((0.4, 0.6), 50, 0.1 / 7),  # graded: 0.1 around the mean, where right or wrong spreads by 0.5
+        ((0.0, 1.0), 50, 0.5 / 7),
+        ((0.9, 0.9), 1, 0.3),  # the spread is not known: that of right-or-wrong scores, the most there can be
+    ],
+)
+def test_noise_is_that_of_the_observed_scores(values: tuple[float, float], n: int, noise: float) -> None:
+    scores = pl.DataFrame(pl.from_arrow(decode_scores(truth, SIZES, ("t",), LENGTHS[:1], sparsities=(0.5,), n=n)))
+    graded = scores.with_columns(score=pl.when(pl.col("sample") % 2 == 0).then(values[0]).otherwise(values[1]))
+    table = scaling_table(accuracy_of(graded.to_arrow().cast(SCORES)), models(), 400)
+    found = pl.DataFrame(pl.from_arrow(table)).filter(pl.col("split") == "largest size")["noise"]
+    assert found.to_numpy() == pytest.approx(noise)
 
 
 def test_a_fit_has_no_slope_on_what_only_held_out_cells_differ_in(accuracy: pa.Table) -> None:

@@ -159,9 +159,17 @@ def _quality(split: Split, observed: Array, predicted: Array) -> dict[str, Any]:
         found |= {
             "held_out_error": _rms(miss[out]),
             "naive_error": _rms((observed - naive)[out]),
-            "noise": float(np.sqrt(np.mean(predicted[out] * (1 - predicted[out]) / n[out]))),
+            "noise": _noise([row for row, yes in zip(split.cells.rows, out, strict=True) if yes]),
         }
     return found
+
+
+def _noise(rows: Rows) -> float:
+    """Root of the mean variance of the cells' mean scores, from the spread of their scores."""
+    spread = [
+        np.var(row["scores"], ddof=1) if row["n"] > 1 else row["accuracy"] * (1 - row["accuracy"]) for row in rows
+    ]
+    return float(np.sqrt(np.mean(np.array(spread) / [row["n"] for row in rows])))
 
 
 def _rms(values: Array) -> float:
