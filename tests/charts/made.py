@@ -148,7 +148,7 @@ def _adaptivity(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
                 n=80,
                 tolerated=0.6 + 0.1 * i,
                 tolerated_low=0.5 + 0.1 * i,
-                tolerated_high=0.7 + 0.1 * i,
+                tolerated_high=0.7 + 0.1 * i if i else None,
                 bound="exact" if i else "at least",
                 budget_tok=length * (0.4 - 0.1 * i),
                 kept_same_share=0.95,
@@ -158,7 +158,7 @@ def _adaptivity(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
                 kept_same_tokens_low=0.9 - 0.2 * i,
                 kept_same_tokens_high=1.0 - 0.2 * i,
                 growth=0.58,
-                growth_low=0.4,
+                growth_low=0.4 if phase == "prefill" else None,
                 growth_high=0.7,
                 n_lengths=len(lengths),
             )

@@ -227,6 +227,15 @@ def test_a_tolerance_that_is_not_known_says_why(scores: pl.DataFrame) -> None:
     assert ">no signal<" in drawn and ">not run<" not in drawn
 
 
+def test_the_known_side_of_an_interval_is_drawn(tables: Tables) -> None:
+    made = load_chart("adaptivity").build(tables).to_dict()
+    rows = [row for data in made["datasets"].values() for row in data if "tolerated" in row]
+    one_sided = [row for row in rows if row["tolerated_high"] is None]
+    assert 0 < len(one_sided) < len(rows)
+    assert all(row["at_low"] == row["tolerated_low"] < row["at_high"] == row["tolerated"] for row in one_sided)
+    assert all(row["at_high"] == row["tolerated_high"] for row in rows if row not in one_sided)
+
+
 def test_no_panel_slips_under_the_heading_of_a_missing_one(tables: Tables) -> None:
     duels = [
         line("iso_cost", kind="sizes", length_tok=length, phase="decode", model_a="large", method_a="quest",

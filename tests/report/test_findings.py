@@ -78,6 +78,12 @@ def test_what_rounds_to_nothing_has_no_sign() -> None:
     assert share(-1e-17) == "0.0 %"
 
 
+def test_an_unknown_end_is_said() -> None:
+    assert bounds(0.1, None) == "[0.10, unknown]"
+    assert bounds(None, 0.1, 100, 1) == "[unknown, 10.0]"
+    assert bounds(None, None) == "[unknown]"
+
+
 @pytest.mark.parametrize(
     ("phase", "best", "worst"), [("prefill", "vertical_slash", "block_sparse"), ("decode", "quest", "snapkv")]
 )
@@ -157,6 +163,8 @@ def figures_of(row: dict) -> set[str]:
         found |= {f"{value:.2f}", f"{value:.2g}"}
         if column == "speedup":
             found.add(f"{value:.3g} ± {value * row['spread_ms'] / row['time_ms']:.1g}")
+        if (low is None) != (high is None):
+            found.add(f"{value:.2f} {bounds(low, high)}")
         if low is not None and high is not None:
             found.add(f"{100 * value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]")
             found |= {f"{sign} [{low:.2f}, {high:.2f}]" for sign in (f"{value:.2f}", f"{value:+.2f}")}
@@ -270,9 +278,14 @@ def test_share_that_counts_as_kept_is_the_configured_one() -> None:
         (0.2, 1.2, "a fixed number does not do"),
         (-0.1, 0.8, "less than a fixed share does"),
         (-0.1, 1.2, "undecided"),
+        (0.2, None, "a fixed number does not do"),
+        (-0.1, None, "undecided"),
+        (None, 0.8, "less than a fixed share does"),
+        (None, 1.2, "undecided"),
+        (None, None, "undecided"),
     ],
 )
-def test_growth_is_read_from_its_interval(low: float, high: float, meaning: str) -> None:
+def test_growth_is_read_from_its_interval(low: float | None, high: float | None, meaning: str) -> None:
     lines = [
         line(
             "adaptivity", model="m", task="all", phase="decode", method="quest", length_tok=length, share=0.95,
@@ -281,7 +294,7 @@ def test_growth_is_read_from_its_interval(low: float, high: float, meaning: str)
         for length in (1024, 4096)
     ]  # fmt: skip
     text = plain(next(growth.sentences(only(adaptivity=lines))))
-    assert f"0.50 [{low:.2f}, {high:.2f}] for quest ({meaning})" in text
+    assert f"0.50 {bounds(low, high)} for quest ({meaning})" in text
     assert "1,024 to 4,096 tokens" in text
     assert "not known" not in text
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -72,6 +74,50 @@ def test_bounds_are_said() -> None:
     # What would do lies somewhere below the lowest sparsity run: nothing is claimed of it.
     for column in ("tolerated_low", "growth", "kept_same_share", "kept_same_tokens"):
         assert all_lost[column].is_null().all()
+
+
+def _near_an_end(tokens: float, growth: float, n: int, seed: int) -> list[dict[str, Any]]:
+    """Lines at 1,024 and 2,048 tokens, with few sparsities run."""
+    scores = decode_scores(
+        needs(tokens, growth), lengths=(1024, 2048), sparsities=(0.5, 0.75, 0.875), n=n, seed=seed
+    )  # fmt: skip
+    table = adaptivity_table(accuracy_of(scores), 0.95, 400).to_pylist()
+    return [line for line in table if line["task"] == "t"]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "growth", "place", "tolerated", "power"),
+    [
+        (320, 0.0, 1, "tolerated_high", "growth_low"),  # 2,048 tolerate almost all that were run
+        (590, 0.0, 0, "tolerated_low", "growth_low"),  # 1,024 tolerate hardly the lowest
+        (290, 2.0, 1, "tolerated_low", "growth_high"),  # 2,048 tolerate hardly the lowest
+    ],
+)
+def test_an_end_among_draws_that_tolerate_all_or_none_is_not_known(
+    tokens: float, growth: float, place: int, tolerated: str, power: str
+) -> None:
+    lines = _near_an_end(tokens, growth, n=100, seed=3)
+    assert [line["bound"] for line in lines] == ["exact", "exact"]
+    ends = ("tolerated_low", "tolerated_high")
+    assert [(i, end) for i in (0, 1) for end in ends if lines[i][end] is None] == [(place, tolerated)]
+    assert [end for end in ("growth_low", "growth_high") if lines[0][end] is None] == [power]
+    for name in ("tolerated", "growth"):
+        low, high = lines[place][f"{name}_low"], lines[place][f"{name}_high"]
+        assert (low is None or low <= lines[place][name]) and (high is None or high >= lines[place][name])
+
+
+def test_growth_near_the_highest_sparsity_run_is_not_claimed() -> None:
+    """252 tokens keep 95 %, at 2,048 by a hair less than the lowest budget run: where growth is known, it may be 0."""
+    known = [
+        lines[0] for seed in range(60) if (lines := _near_an_end(300, 0.0, n=60, seed=seed))[0]["growth"] is not None
+    ]
+    assert len(known) > 20
+    missed = [
+        line
+        for line in known
+        if (line["growth_low"] or 0) > 0 or (line["growth_high"] is not None and line["growth_high"] < 0)
+    ]
+    assert len(missed) <= 0.05 * len(known)
 
 
 def test_all_is_the_mean_over_tasks_with_signal_at_every_length() -> None:

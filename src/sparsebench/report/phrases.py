@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from sparsebench.report.rows import Row
 from sparsebench.stats.configuration import DENSE
 from sparsebench.stats.effects import ALPHA
+
+if TYPE_CHECKING:
+    from sparsebench.report.rows import Row
 
 PHASES = {"prefill": "Sparse prefill", "decode": "Sparse decode", "both": "Sparse prefill and decode"}
 
@@ -24,8 +27,10 @@ def threshold(value: float) -> str:
 
 
 def bounds(low: float | None, high: float | None, scale: float = 1.0, digits: int = 2) -> str:
-    """An interval in brackets."""
-    return "[unknown]" if low is None or high is None else f"[{scale * low:z.{digits}f}, {scale * high:z.{digits}f}]"
+    """An interval in brackets; an end can be unknown."""
+    if low is None and high is None:
+        return "[unknown]"
+    return "[{}, {}]".format(*("unknown" if x is None else f"{scale * x:z.{digits}f}" for x in (low, high)))
 
 
 def linked(text: str, row: Row) -> Markup:

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from sparsebench.charts.data import Tables
+from sparsebench.report.phrases import bounds
 
 Row = dict[str, Any]
 # Beyond this only the rows that sentences point at are on the page: a browser would take seconds to lay all out.
@@ -137,9 +138,7 @@ def _line(row: Row, columns: list[str], intervals: set[str]) -> str:
         side = "" if isinstance(value, str) else ' class="r"'
         cells.append(f"<td{side}>{_text(column, value)}</td>")
         if column in intervals:
-            low, high = row[f"{column}_low"], row[f"{column}_high"]
-            known = low is not None and high is not None
-            cells.append(f'<td class="r">{f"[{low:.3f}, {high:.3f}]" if known else "unknown"}</td>')
+            cells.append(f'<td class="r">{bounds(row[f"{column}_low"], row[f"{column}_high"], digits=3)}</td>')
     marks = [word for word, on in (("control", row.get("control")), ("member", row.get("model_member"))) if on]
     kind = f' class="{" ".join(marks)}"' if marks else ""
     return f'<tr id="{row["id"]}"{kind}>{"".join(cells)}</tr>'

@@ -35,7 +35,9 @@ def adaptivity_table(accuracy: pa.Table, share: float = SHARE, resamples: int = 
     - The same budget is also tried directly: what the shortest length tolerates, as a share and as a number of tokens,
       is asked of all lengths; null where the shortest length tolerates none that was run.
     - Tasks are those with signal at every length; ``all`` is the mean over them, sparse over dense.
-    - Intervals are percentiles over samples drawn again within each task and length, dense with them.
+    - Intervals are percentiles over samples drawn again within each task and length, dense with them. A draw that
+      tolerates all sparsities run, or none, says only on which side its value lies: an end is null where it falls among
+      such draws.
     """
     if not 0 < share <= 1:
         raise UserError(f"share of dense to keep: {share}; allowed: above 0 and at most 1")
@@ -101,8 +103,11 @@ class _Curve:
         weight = np.clip((x - self.x[right - 1]) / (self.x[right] - self.x[right - 1]), 0, 1)
         return (1 - weight) * self.kept[:, right - 1] + weight * self.kept[:, right]
 
-    def tolerated(self, share: float) -> Array:
-        """Depth at which the share kept first falls below ``share``; the deepest where it never does."""
+    def tolerated(self, share: float) -> tuple[Array, Array]:
+        """Depth at which the share kept first falls below ``share``, least and most that it can be.
+
+        The two differ where no depth run is tolerated (least is -inf, most the lowest run), or all are (most is inf).
+        """
         kept = self.kept
         below = kept < share
         first = np.where(below.any(1), below.argmax(1), len(self.x) - 1)
@@ -110,51 +115,62 @@ class _Curve:
         row = np.arange(len(kept))
         high, low = kept[row, before], kept[row, first]
         weight = np.where(below.any(1), (high - share) / np.maximum(high - low, 1e-12), 1.0)
-        return self.x[before] + np.clip(weight, 0, 1) * (self.x[first] - self.x[before])
-
-    def bound(self, share: float) -> str:
-        below = self.kept[0] < share
-        return AT_LEAST if not below.any() else BELOW if below[1] else EXACT
+        depth = self.x[before] + np.clip(weight, 0, 1) * (self.x[first] - self.x[before])
+        none = below[:, :2].any(1)
+        depth[none] = self.x[:2].max()
+        return np.where(none, -np.inf, depth), np.where(below.any(1), depth, np.inf)
 
 
 def _lines(curves: Sequence[_Curve], lengths: Sequence[int], share: float) -> list[dict[str, Any]]:
-    depth = np.stack([curve.tolerated(share) for curve in curves], axis=1)
-    bounds = [curve.bound(share) for curve in curves]
-    growth = _growth(depth, lengths) if len(lengths) > 1 and set(bounds) == {EXACT} else None
+    least, most = np.stack([curve.tolerated(share) for curve in curves], axis=2)
+    # The data's own depth, first of the draws: of a bound, the side that is known.
+    depth = np.where(np.isfinite(least[0]), least[0], most[0])
+    bounds = [AT_LEAST if high == np.inf else BELOW if low == -np.inf else EXACT
+              for low, high in zip(least[0], most[0], strict=True)]  # fmt: skip
+    known = len(lengths) > 1 and set(bounds) == {EXACT}
+    growth = _ends("growth", *(_growth(least, most, lengths) if known else (None, None)))
     lines = []
     for i, (curve, length) in enumerate(zip(curves, lengths, strict=True)):
-        sparsity = 1 - 2.0 ** -depth[:, i]
-        if bounds[i] == BELOW:
-            sparsity = np.maximum(sparsity, 1 - 2.0 ** -curve.x[1])
-        asked = float(depth[0, 0]) + np.log2(length / lengths[0])
+        same_share = curve.kept_at(depth[0]) if bounds[0] != BELOW else None
+        same_tokens = curve.kept_at(depth[0] + np.log2(length / lengths[0])) if bounds[0] != BELOW else None
+        tolerated = _ends("tolerated", least[:, i], most[:, i])
         lines.append(
             {
                 "length_tok": length,
                 "n": curve.n,
                 "bound": bounds[i],
-                "budget_tok": float(length * (1 - sparsity[0])),
+                "budget_tok": float(length * 2.0 ** -depth[i]),
                 "n_lengths": len(lengths),
-                **_ends("tolerated", sparsity),
-                **_ends("kept_same_share", None if bounds[0] == BELOW else curve.kept_at(float(depth[0, 0]))),
-                **_ends("kept_same_tokens", None if bounds[0] == BELOW else curve.kept_at(asked)),
-                **_ends("growth", growth),
+                **{name: None if x is None else 1 - 2.0**-x for name, x in tolerated.items()},
+                **_ends("kept_same_share", same_share, same_share),
+                **_ends("kept_same_tokens", same_tokens, same_tokens),
+                **growth,
             }
         )
-        if bounds[i] != EXACT:
-            lines[-1]["tolerated_high" if bounds[i] == AT_LEAST else "tolerated_low"] = None
     return lines
 
 
-def _growth(depth: Array, lengths: Sequence[int]) -> Array:
-    """Least-squares slope of log2 tokens left over log2 length, per draw."""
+def _growth(least: Array, most: Array, lengths: Sequence[int]) -> tuple[Array, Array]:
+    """Least-squares slope of log2 tokens left over log2 length, least and most that it can be, per draw."""
     x = np.log2(np.asarray(lengths, dtype=np.float64))
     centred = x - x.mean()
-    return 1 - depth @ centred / (centred @ centred)
+    weight = -centred / (centred @ centred)
+    used = np.abs(weight) > 1e-9  # a length in the middle has no say, though its depth be infinite
+    low, high = np.where(weight > 0, least, most), np.where(weight > 0, most, least)
+    return 1 + low[:, used] @ weight[used], 1 + high[:, used] @ weight[used]
 
 
-def _ends(name: str, drawn: Array | None) -> dict[str, float | None]:
-    """The data's own value, first of ``drawn``, and percentiles of the draws."""
-    if drawn is None:
+def _ends(name: str, least: Array | None, most: Array | None) -> dict[str, float | None]:
+    """The data's own value, first of the draws, and percentiles of the others; ends that are infinite are null.
+
+    A draw lies between its ``least`` and ``most``; where the data's own are infinite, so are the ends.
+    """
+    if least is None or most is None:
         return {name: None, f"{name}_low": None, f"{name}_high": None}
-    low, high = np.quantile(drawn[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return {name: float(drawn[0]), f"{name}_low": float(low), f"{name}_high": float(high)}
+    with np.errstate(invalid="ignore"):  # a percentile between two infinite draws is no number
+        low, high = np.quantile(least[1:], (1 - LEVEL) / 2), np.quantile(most[1:], (1 + LEVEL) / 2)
+    return {
+        name: float(least[0] if np.isfinite(least[0]) else most[0]),
+        f"{name}_low": float(low) if np.isfinite([low, least[0]]).all() else None,
+        f"{name}_high": float(high) if np.isfinite([high, most[0]]).all() else None,
+    }

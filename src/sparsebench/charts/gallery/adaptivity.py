@@ -17,17 +17,18 @@ TITLE = "Fixed and growing budgets"
 NEEDS = ("accuracy", "adaptivity")
 CAPTION = (
     "Above: the sparsity at which a method falls below the share of dense that must be kept (means over the tasks "
-    "with signal at every length), against prompt length, with 95 % intervals; hollow points are bounds: the highest "
-    "sparsity run where the method holds at all, the lowest where it holds at none. Below: what is kept at each "
-    "length by the budget that just sufficed at the shortest one, kept as the same share of the prompt (blue) or as "
-    "the same number of tokens (orange). Where orange falls, a fixed budget of tokens does not do; where both stay "
-    "level, it does; where it ends, that budget is below all that were run. n is in the tooltips."
+    "with signal at every length), against prompt length, with 95 % intervals, without a side that reaches beyond the "
+    "sparsities run; hollow points are bounds: the highest sparsity run where the method holds at all, the lowest "
+    "where it holds at none. Below: what is kept at each length by the budget that just sufficed at the shortest one, "
+    "kept as the same share of the prompt (blue) or as the same number of tokens (orange). Where orange falls, a fixed "
+    "budget of tokens does not do; where both stay level, it does; where it ends, that budget is below all that were "
+    "run. n is in the tooltips."
 )
 
-TOLERATED = Measure("tolerated", "tolerated sparsity", (0, 1), ".1f")
+TOLERATED = Measure("at", "tolerated sparsity", (0, 1), ".1f")
 COLUMNS = (
-    "method length_tok place tolerated tolerated_low tolerated_high bound budget_tok share growth growth_low "
-    "growth_high n"
+    "method length_tok place at at_low at_high tolerated tolerated_low tolerated_high bound budget_tok share growth "
+    "growth_low growth_high n"
 )
 RULES = {"kept_same_share": "same share of the prompt", "kept_same_tokens": "same number of tokens"}
 COLOURS = ["#0072B2", "#E69F00"]
@@ -48,7 +49,14 @@ def build(tables: Tables) -> Any:
 
 
 def _tolerated(title: str, lines: pl.DataFrame, methods: Methods) -> Any:
-    frame = apart(lines.with_columns(place=pl.col("length_tok").cast(pl.Float64)), "place", 0.12)
+    frame = lines.with_columns(
+        place=pl.col("length_tok").cast(pl.Float64),
+        at=pl.col("tolerated"),
+        # A bar needs two ends: where one is not known, it ends at the point.
+        at_low=pl.coalesce("tolerated_low", "tolerated"),
+        at_high=pl.coalesce("tolerated_high", "tolerated"),
+    )
+    frame = apart(frame, "place", 0.12)
     tips = [
         tip("method:N"),
         tip("length_tok"),

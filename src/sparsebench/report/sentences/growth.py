@@ -55,12 +55,9 @@ def _growth(row: Row) -> Markup:
 
 
 def _meaning(low: float | None, high: float | None) -> str:
-    if low is None or high is None:
-        return ""
-    if low > 0 and high < 1:
+    more, less = low is not None and low > 0, high is not None and high < 1
+    if more and less:
         return " (between the two)"
-    if low > 0:
+    if more:
         return " (a fixed number does not do)"
-    if high < 1:
-        return " (less than a fixed share does)"
-    return " (undecided)"
+    return " (less than a fixed share does)" if less else " (undecided)"
