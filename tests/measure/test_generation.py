@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -41,12 +43,16 @@ KV_PER_TOK = 2 * 2 * 2 * 16 * 4  # keys and values, layers, KV heads, channels, 
 LAYER_WEIGHTS = 2 * (64 * 64 + 2 * 64 * 32 + 64 * 64 + 3 * 64 * 96)
 
 
-@pytest.fixture(scope="module")
-def subject(tmp_path_factory) -> Subject:
-    path = tmp_path_factory.mktemp("config") / "small.json"
-    path.write_text(json.dumps(SHAPE))
+def _subject(folder: Path, config: dict[str, Any]) -> Subject:
+    path = folder / "small.json"
+    path.write_text(json.dumps(config))
     model = load_random(path, "auto", CPU)
     return Subject("small", model, load_ops("auto", CPU), Ceilings(0.01, 0.05))
+
+
+@pytest.fixture(scope="module")
+def subject(tmp_path_factory) -> Subject:
+    return _subject(tmp_path_factory.mktemp("config"), SHAPE)
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +109,23 @@ def test_floors_follow_from_the_shape(rows):
     assert row["floor_ms"] == pytest.approx(
         (2 * LAYER_WEIGHTS * LENGTH + 2 * 97 * 64 + 4 * 16 * 4 * 2 * pairs) / 0.05e12 * 1e3
     )
+
+
+def test_a_sliding_layer_reads_its_window_alone(tmp_path):
+    window = 32
+    kinds = {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": window}
+    sliding = _subject(tmp_path, SHAPE | kinds | {"model_type": "gemma3_text"})
+    table = measure_generation(sliding, [(Labelled("quest", Quest()), (0.5,))], [LENGTH], ["shared"])
+    rows = {r["method"]: r for r in table.to_pylist() if r["phase"] == "decode"}
+    for name in ("transformers", "dense", "quest"):
+        row = rows[name]
+        read = sliding.step_weight_bytes() + (LENGTH * row["density"] + window) * KV_PER_TOK / 2
+        assert row["floor_ms"] == pytest.approx(read / 0.01e12 * 1e3)
+        assert row["tb_s"] * row["time_ms"] * 1e9 == pytest.approx(read)
+    assert rows["quest"]["density"] < 0.6
+    # transformers keeps the window, the engine the whole prompt in every layer
+    assert rows["transformers"]["kv_mib"] * 2**20 == pytest.approx((LENGTH + window) * KV_PER_TOK / 2)
+    assert rows["dense"]["kv_mib"] * 2**20 >= (LENGTH - 1) * KV_PER_TOK
 
 
 def test_a_compacted_cache_holds_what_is_kept(rows):

@@ -84,12 +84,19 @@ def decode_cost(shape: ModelShape, length: float, generated: float, density: flo
         Measured share of the prompt's KV entries read per step in global layers. The answer so far is read whole;
         sliding layers read their window.
     """
-    suffix = (generated + 1) / 2
+    return DecodeCost(
+        weights=float(shape.active_parameters * ITEMSIZE),
+        entries=entry_bytes(shape, length, density, (generated + 1) / 2),
+        metadata=shape.global_layers * decode.metadata_bytes(round(length), shape.attention, ITEMSIZE),
+    )
+
+
+def entry_bytes(shape: ModelShape, length: float, density: float, suffix: float = 0.0) -> float:
+    """Bytes of K and V that one row reads in a step: ``density`` of the prompt and ``suffix`` tokens of its answer.
+
+    Sliding layers read their window, whatever the density.
+    """
     entries = shape.global_layers * (length * density + suffix)
     reach = length + suffix
     entries += (shape.layers - shape.global_layers) * min(reach, shape.window_tok or reach)
-    return DecodeCost(
-        weights=float(shape.active_parameters * ITEMSIZE),
-        entries=2.0 * shape.kv_heads * shape.head_dim * ITEMSIZE * entries,
-        metadata=shape.global_layers * decode.metadata_bytes(round(length), shape.attention, ITEMSIZE),
-    )
+    return 2.0 * shape.kv_heads * shape.head_dim * ITEMSIZE * entries

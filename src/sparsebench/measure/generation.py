@@ -106,8 +106,8 @@ def _prefill_facts(subject: Subject, length: int, density: float, ms: float) -> 
     }
 
 
-def _step_facts(subject: Subject, length: int, density: float, rows: int, ms: float) -> dict[str, Any]:
-    moved = subject.step_weight_bytes() + rows * subject.kv_bytes(length * density)
+def _step_facts(subject: Subject, length: int, density: float, ms: float) -> dict[str, Any]:
+    moved = subject.step_weight_bytes() + subject.step_kv_bytes(length, density)
     return {
         "density": density,
         "tb_s": moved / ms / 1e9,
@@ -123,13 +123,13 @@ def _today(subject: Subject, length: int) -> Iterator[dict[str, Any]]:
         facts = (
             _prefill_facts(subject, length, 1.0, timing.median)
             if phase == "prefill"
-            else _step_facts(subject, length, 1.0, 1, timing.median)
+            else _step_facts(subject, length, 1.0, timing.median)
         )
         yield {
             **_row(subject, phase, entry, length, 0.0, timing),
             **facts,
             "new_tok": TODAY_TOK,
-            "kv_mib": subject.kv_bytes(length) / 2**20,
+            "kv_mib": subject.step_kv_bytes(length, 1.0) / 2**20,  # its cache drops what lies behind a window
             "peak_mib": peak_mib(subject.device),
         }
 
@@ -191,7 +191,7 @@ def _decode(subject: Subject, methods: Sweeps, length: int, caches: Sequence[Cac
             timing, density, held = time_steps(subject, batch.only([number]), cache)
             yield {
                 **_row(subject, "decode", entry, length, sparsity, timing),
-                **_step_facts(subject, length, density, 1, timing.median),
+                **_step_facts(subject, length, density, timing.median),
                 "cache": cache,
                 "new_tok": STEPS,
                 "kv_mib": held / 2**20,

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from sparsebench.cost.model import prefill_cost
+from sparsebench.cost.model import entry_bytes, prefill_cost
 from sparsebench.cost.shape import ITEMSIZE, ModelShape
 from sparsebench.engine.ops import Ops
 from sparsebench.engine.rows import Question
@@ -42,6 +42,10 @@ class Subject:
     def step_weight_bytes(self) -> int:
         """Weights that a decode step of one row reads: all but the input embedding and experts that do not serve it."""
         return self.shape.active_parameters * self.model.dtype.itemsize
+
+    def step_kv_bytes(self, length: int, density: float) -> float:
+        """Keys and values of a prompt that a decode step of one row reads: sliding layers read their window."""
+        return entry_bytes(self.shape, length, density) / ITEMSIZE * self.model.dtype.itemsize
 
     def kv_bytes(self, tokens: float) -> float:
         """Keys and values of so many tokens, over all layers."""
