@@ -91,13 +91,15 @@ def test_one_prefill_serves_all_decode_rows_and_nothing_is_computed_twice(run):
     assert again.equals(table)
 
 
-def test_only_steps_that_the_journal_lacks_count_for_compiling(run, monkeypatch):
+def test_a_cell_that_is_resumed_counts_the_same_steps_for_compiling(run, monkeypatch, tmp_path):
     planned = []
     monkeypatch.setattr(Worker, "quicken", lambda worker, steps: planned.append(steps))
-    samples = _samples(4, max_new_tok=5)
-    run(_cell(3, _sweep("quest", 0.5, 0.8), batch_rows=4), samples)  # 9 rows, 4 at a time
-    run(_cell(3, _sweep("quest", 0.5, 0.8, 0.9), batch_rows=4), samples)  # 3 more
-    assert planned == [3 * 5, 1 * 5]
+    samples, cell = _samples(4, max_new_tok=5), _cell(3, _sweep("quest", 0.5, 0.8), batch_rows=4)
+    run(cell, samples)  # 9 rows, 4 at a time
+    book = tmp_path / "journal" / "cell.jsonl"
+    book.write_bytes(b"".join(book.read_bytes().splitlines(keepends=True)[:7]))  # killed before its last two rows
+    assert run(cell, samples)[1] == (2, 7, 1)
+    assert planned == [3 * 5, 3 * 5]
 
 
 def test_a_new_sparsity_method_or_sample_computes_only_its_rows(run):

@@ -31,7 +31,8 @@ _NUMERIC = (
 def engine_digest() -> str:
     """Digest of the code that decides what a row comes out as, kernels included, methods excluded.
 
-    Book-keeping (journal, tables, command line) is not part of it: editing that recomputes nothing.
+    Book-keeping (journal, tables, command line) is not part of it: editing that recomputes nothing. Nor is what changes
+    rounding alone, by which a near tie between tokens may fall otherwise: device, batches, whether layers are compiled.
     """
     return source_digest(*(_ENGINE / f"{name}.py" for name in _NUMERIC), without=_ENGINE.parent / "methods")
 

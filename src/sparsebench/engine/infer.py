@@ -103,7 +103,6 @@ def _entry(row: _Row, answer: Answer) -> dict[str, Any]:
 
 
 def _compute(cell: CellSpec, worker: Worker, missing: list[_Row], journal: Journal) -> None:
-    worker.quicken(ceil(len(missing) / cell.batch_rows) * max(row.sample["max_new_tok"] for row in missing))
     planner = worker.planner(_jobs(missing, worker.prefill, worker.decode))
     log.info("%s", planner.describe())
     began, done = time.perf_counter(), 0
@@ -162,6 +161,8 @@ def infer_cell(cell: CellSpec, model_dir: Path, samples: pa.Table, journal: Path
                  cell.length_tok, len(rows), reused)  # fmt: skip
         if missing:
             with started(cell, info, _longest(cell, samples)) as worker:
+                # by all rows, not the missing ones: a cell that is resumed goes on with the arithmetic it began with
+                worker.quicken(ceil(len(rows) / cell.batch_rows) * max(row.sample["max_new_tok"] for row in rows))
                 _compute(cell, worker, missing, book)
         log.info("computed %d rows, reused %d", len(missing), reused)
         entries = [

@@ -35,7 +35,9 @@ def _parse(line: bytes) -> tuple[str, dict[str, Any]] | None:
 
 
 class Journal:
-    """Append-only file of rows, one checked line each, keyed by a digest of all that determines the row.
+    """Append-only file of rows, one checked line each, keyed by a digest of what determines the row.
+
+    The digest leaves out what changes rounding alone (:func:`sparsebench.engine.digest.engine_digest`).
 
     A line is written and flushed to disk in one go. Damaged lines (a job killed while writing, a full disk) are set
     aside in ``<name>.damaged`` and said in the log; their rows are computed again, all others are kept.

@@ -52,8 +52,9 @@ class Worker:
         self.generator = Generator(loaded.model, loaded.tokenizer, load_ops(cell.impl, device), cell.cache, ranks)
 
     def quicken(self, steps: int) -> None:
-        """Make ready for about so many decode steps: on a GPU, compile the layers where that repays.
+        """Make ready for a cell of about so many decode steps: on a GPU, compile the layers where that repays.
 
+        ``steps`` are those of all rows of the cell, whether computed by now or not: compiled layers round otherwise.
         Steps of a split model are not captured, so launches do not set their time, and its layers stay as they are.
         """
         if self.model.device.type == "cuda" and self._ranks.size == 1 and repays(self.model, steps):
