@@ -91,6 +91,13 @@ def test_dense_methods_both_caches_and_the_loop_of_today_are_there(table, rows):
     assert {key[2:4] for key in rows if key[4] == "compacted"} == {("snapkv", 0.5), ("snapkv", 0.9)}
 
 
+def test_dense_is_measured_in_its_full_cache_where_only_compacted_ones_are_asked_for(subject):
+    methods = [(Labelled("quest", Quest()), (0.5,)), (Labelled("snapkv", SnapKV()), (0.5,))]
+    table = measure_generation(subject, methods, [LENGTH], ["compacted"])
+    found = {(r["method"], r["cache"]) for r in table.to_pylist() if r["phase"] == "decode"}
+    assert found == {("transformers", "shared"), ("dense", "shared"), ("snapkv", "compacted")}
+
+
 def test_the_baseline_is_the_faster_of_both_dense_ways(rows):
     for phase in ("prefill", "decode"):
         dense = [rows["generation", phase, name, 0.0, "shared"]["time_ms"] for name in ("dense", "transformers")]

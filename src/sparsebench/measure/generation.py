@@ -47,7 +47,7 @@ def measure_generation(
     lengths
         Prompt lengths in tokens.
     caches
-        How decode methods hold the cache; only methods that evict can be ``compacted``.
+        How decode methods hold the cache; only methods that evict can be ``compacted``. Dense is always ``shared``.
 
     Returns
     -------
@@ -183,10 +183,8 @@ def _decode(subject: Subject, methods: Sweeps, length: int, caches: Sequence[Cac
         tuple(setting for *_, setting in settings),
     )
     batch = prefill_batch(subject.model, subject.ops, [job])
-    for number, (entry, sparsity, setting) in enumerate(settings):
-        for cache in caches:
-            if cache == "compacted" and setting.method.axes.cache != "evict":
-                continue
+    for number, (entry, sparsity, _) in enumerate(settings):
+        for cache in _caches(entry, caches):
             reset_peak(subject.device)
             timing, density, held = time_steps(subject, batch.only([number]), cache)
             yield {
@@ -197,6 +195,13 @@ def _decode(subject: Subject, methods: Sweeps, length: int, caches: Sequence[Cac
                 "kv_mib": held / 2**20,
                 "peak_mib": peak_mib(subject.device),
             }
+
+
+def _caches(entry: Labelled, wanted: Sequence[Cache]) -> Sequence[Cache]:
+    """Those of ``wanted`` that the method can use; dense, which others are held against, is always measured."""
+    if entry.label == DENSE:
+        return ("shared",)
+    return wanted if entry.method.axes.cache == "evict" else [cache for cache in wanted if cache == "shared"]
 
 
 def time_steps(subject: Subject, batch: Batch, cache: Cache) -> tuple[Timing, float, int]:
