@@ -105,6 +105,8 @@ def test_methods_are_named_by_word_or_by_file(tmp_path) -> None:
     ]  # fmt: skip
     for words, message in (
         (["qest"], "unknown method 'qest'; did you mean 'quest'"),
+        (["quest", "phase=prefill"], "--method quest: phase 'prefill'; allowed: decode$"),
+        (["oracle", "phase=both"], "--method oracle: phase 'both'; allowed: decode, prefill$"),
         (["quest", "sparsity=[0.5,1]"], "--method quest: sparsity 1; allowed: 0 or more, below 1"),
         (["quest", "sparsity=high"], "--method quest: sparsity 'high'"),
     ):

@@ -108,9 +108,12 @@ def _worded(words: list[str], sparsities: tuple[float, ...]) -> list[PhasedSweep
         raise UserError(f"--method {name}: {error}") from None
     only = params.pop("phase", None)
     made = MethodSpec(label=name.rpartition(":")[2], method=name, params=params)
-    phases = [phase for phase in method_phases(made) if only in (None, phase)]
+    known = method_phases(made)
+    if not known:
+        raise unknown("method", name, {label for _, label in method_classes()}, "--method")
+    phases = [phase for phase in known if only in (None, phase)]
     if not phases:
-        raise unknown("method", name, {known for _, known in method_classes()}, "--method")
+        raise UserError(f"--method {name}: phase {only!r}; allowed: {', '.join(known)}")
     return [PhasedSweep(spec=made, sparsities=(0.0,) if name == "dense" else at, phase=phase) for phase in phases]
 
 
