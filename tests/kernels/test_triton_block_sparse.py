@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from sparsebench.errors import UserError
 from sparsebench.kernels import block_sparse_ref, dense_ref
 
 LENGTHS = (1, 63, 111, 1000, 4097)
@@ -77,22 +78,22 @@ def test_all_blocks_are_dense_attention(device, assert_near) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "error", "said"),
     [
-        ({"block": 48}, "block 48"),
-        ({"dtype": torch.float64}, "float64"),
-        ({"D": 320}, "head dim 320"),
-        ({"D": 37}, "multiple of 16 bytes"),
-        ({"G": 3}, "4 query heads cannot share 3"),
-        ({"N": 9}, r"expected \[1, 4, 2, n\]"),
+        ({"block": 48}, UserError, "block 48; allowed: 16, 32, 64, 128"),
+        ({"dtype": torch.float64}, ValueError, "float64"),
+        ({"D": 320}, UserError, r"head dim 320; allowed: 1 to 256 \(otherwise engine.impl: reference\)"),
+        ({"D": 37}, UserError, r"74 bytes a row; allowed: a multiple of 16 bytes \(otherwise another engine.dtype"),
+        ({"G": 3}, ValueError, "4 query heads cannot share 3"),
+        ({"N": 9}, ValueError, r"expected \[1, 4, 2, n\]"),
     ],
 )
-def test_what_it_cannot_do_is_said(change, said, device) -> None:
+def test_what_it_cannot_do_is_said(change, error, said, device) -> None:
     from sparsebench.kernels.block_sparse import block_sparse_attention
 
     case = {"block": 64, "dtype": torch.float16, "D": 64, "G": 2, "N": 2} | change
     q, k, v = inputs(1, 4, case["G"], 100, case["D"], case["dtype"], device)
     blocks = torch.zeros(1, 4, case["N"], 1, dtype=torch.int32, device=device)
     count = torch.ones(1, 4, case["N"], dtype=torch.int32, device=device)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(error, match=said):
         block_sparse_attention(q, k, v, blocks, count, block=case["block"], scale=1.0)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
+from sparsebench.errors import UserError
 from sparsebench.kernels import block_means_ref, page_tokens_ref, top_entries_ref
 
 
@@ -124,3 +127,36 @@ def test_block_means(T, block, device, poison) -> None:
 def test_block_means_on_gpu(T, dtype, gpu, poison) -> None:
     for D in (64, 96, 128, 256):
         check_means(T, D, 128, dtype, gpu)
+
+
+def test_more_entries_than_a_program_holds_are_refused_with_what_to_do(device) -> None:
+    from sparsebench.kernels.least_blocks import least_blocks
+    from sparsebench.kernels.page_tokens import page_tokens
+    from sparsebench.kernels.top_entries import MOST, top_entries
+
+    n = MOST + 1
+    one = torch.ones(1, dtype=torch.int32, device=device)
+    with pytest.raises(UserError, match=r"32769 entries to rank; allowed: up to 32768 \(.*params: \{block: 128\}, or"):
+        top_entries(torch.zeros(1, n, device=device), one, 4)
+    bounds = torch.zeros(1, n, 16, device=device)
+    with pytest.raises(UserError, match=r"larger pages: params: \{page: 32\}, or engine.impl: reference"):
+        page_tokens(bounds[:, :1], bounds, bounds, one, 4, page=16, length=16 * n, scale=1.0)
+    order = torch.zeros((1, 1, 1, 1), device=device).expand(1, 1, 3 * MOST, 3 * MOST)
+    with pytest.raises(UserError, match=r"params: \{block: 64\}"):
+        least_blocks(order, 16 * 3 * MOST, 16, 1)
+
+
+def test_a_gpu_that_is_too_old_is_named_with_what_to_do(monkeypatch) -> None:
+    from sparsebench.kernels import checks
+
+    monkeypatch.setattr(checks, "_capability", lambda device: (7, 5))
+    old = SimpleNamespace(device=torch.device("cuda"), dtype=torch.float16)
+    with pytest.raises(UserError, match=r"compute capability 7.5; allowed: 8.0 or more .*engine.impl: reference"):
+        checks.check_device("op", old)
+
+
+def test_index_lists_of_another_dtype_are_refused() -> None:
+    from sparsebench.kernels.checks import check_lists
+
+    with pytest.raises(UserError, match=r"torch.int64; allowed: torch.int32, from the method's select"):
+        check_lists("op", torch.zeros(3, dtype=torch.int64))

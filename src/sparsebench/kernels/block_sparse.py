@@ -14,6 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from sparsebench.errors import UserError
 from sparsebench.kernels.checks import check_prefill, fitting_stages, tile_pow2
 from sparsebench.kernels.descriptor import descriptor, unit_stride
 from sparsebench.kernels.online import attend_tile, logits_of
@@ -113,7 +114,7 @@ def block_sparse_attention(
     check_prefill(op, q, k, v, blocks, count)
     (B, H, T, D), G = q.shape, k.shape[1]
     if block not in BLOCKS:
-        raise ValueError(f"{op}: block {block} is not one of {', '.join(map(str, BLOCKS))}")
+        raise UserError(f"{op}: block {block}; allowed: {', '.join(map(str, BLOCKS))} (the method's params)")
     N = triton.cdiv(T, block)
     if blocks.shape[:3] != (B, H, N) or count.shape != (B, H, N):
         raise ValueError(

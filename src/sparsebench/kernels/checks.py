@@ -1,4 +1,8 @@
-"""What a Triton kernel can take, checked before it is launched: what it cannot is refused with a reason."""
+"""What a Triton kernel can take, checked before it is launched: what it cannot is refused with a reason.
+
+What a model, a GPU, a config or a method may bring is a ``UserError``, which is a ``ValueError``; tensors that do not
+fit together are a mistake of the caller, and a plain ``ValueError``.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,12 @@ import torch
 import triton
 from torch import Tensor
 
+from sparsebench.errors import UserError
+
 DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 MAX_HEAD_DIM = 256
 LEAST_CAPABILITY = (8, 0)
+INSTEAD = "engine.impl: reference"  # where any of this is allowed
 
 
 def check_device(op: str, q: Tensor, *others: Tensor) -> None:
@@ -23,7 +30,10 @@ def check_device(op: str, q: Tensor, *others: Tensor) -> None:
     if q.device.type == "cuda":
         capability = _capability(q.device)
         if capability < LEAST_CAPABILITY:
-            raise ValueError(f"{op}: compute capability {capability[0]}.{capability[1]}, the kernel needs at least 8.0")
+            raise UserError(
+                f"{op}: this GPU has compute capability {capability[0]}.{capability[1]}; allowed: 8.0 or more "
+                f"(otherwise {INSTEAD})"
+            )
     elif not triton.knobs.runtime.interpret:
         raise ValueError(f"{op}: the Triton kernel needs a CUDA device, got {q.device}")
 
@@ -35,10 +45,10 @@ def check_heads(op: str, q: Tensor, k: Tensor, v: Tensor, heads: int, groups: in
             f"{op}: k {tuple(k.shape)} {k.dtype} and v {tuple(v.shape)} {v.dtype} must have one shape and the dtype "
             f"of q, {q.dtype}"
         )
-    if q.shape[-1] != k.shape[-1] or not 1 <= q.shape[-1] <= MAX_HEAD_DIM:
-        raise ValueError(
-            f"{op}: head dim {q.shape[-1]} of q and {k.shape[-1]} of k must be equal and at most {MAX_HEAD_DIM}"
-        )
+    if q.shape[-1] != k.shape[-1]:
+        raise ValueError(f"{op}: head dim {q.shape[-1]} of q and {k.shape[-1]} of k must be equal")
+    if not 1 <= q.shape[-1] <= MAX_HEAD_DIM:
+        raise UserError(f"{op}: head dim {q.shape[-1]}; allowed: 1 to {MAX_HEAD_DIM} (otherwise {INSTEAD})")
     if heads % groups:
         raise ValueError(f"{op}: {heads} query heads cannot share {groups} KV heads evenly")
 
@@ -53,10 +63,16 @@ def check_prefill(op: str, q: Tensor, k: Tensor, v: Tensor, *lists: Tensor) -> N
 
 
 def check_lists(op: str, *lists: Tensor) -> None:
-    """Raise ``ValueError`` unless every index tensor is int32."""
+    """Raise ``UserError`` unless every index tensor is int32: they come from methods."""
     wrong = [str(t.dtype) for t in lists if t.dtype != torch.int32]
     if wrong:
-        raise ValueError(f"{op}: index tensors must be torch.int32, got {', '.join(wrong)}")
+        raise UserError(f"{op}: index tensors of {', '.join(wrong)}; allowed: torch.int32, from the method's select")
+
+
+def check_most(op: str, entries: int, most: int, instead: str) -> None:
+    """Raise ``UserError`` for more entries in a row than a program holds; ``instead``: what makes them fewer."""
+    if entries > most:
+        raise UserError(f"{op}: {entries} entries to rank; allowed: up to {most} ({instead}, or {INSTEAD})")
 
 
 def tile_pow2(size: int, least: int = 16) -> int:

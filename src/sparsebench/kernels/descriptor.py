@@ -5,6 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
+from sparsebench.errors import UserError
+from sparsebench.kernels.checks import INSTEAD
+
 ALIGNMENT_BYTES = 16
 
 
@@ -21,13 +24,14 @@ def descriptor(op: str, x: Tensor, rows: int, width: int) -> TensorDescriptor:
 
     Raises
     ------
-    ValueError
+    UserError
         If a row of ``x`` is not a multiple of 16 bytes long.
     """
     size, D = x.element_size(), x.shape[-1]
     if D * size % ALIGNMENT_BYTES:
-        raise ValueError(
-            f"{op}: head dim {D} of {x.dtype} is {D * size} bytes a row, it must be a multiple of 16 bytes"
+        raise UserError(
+            f"{op}: head dim {D} of {x.dtype} is {D * size} bytes a row; allowed: a multiple of 16 bytes "
+            f"(otherwise another engine.dtype, or {INSTEAD})"
         )
     # the stride of an axis of one entry means nothing, but a descriptor wants it aligned all the same
     strides = [s if n > 1 else D for s, n in zip(x.stride()[:-1], x.shape[:-1], strict=True)]

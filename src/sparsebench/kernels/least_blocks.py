@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from sparsebench.kernels.checks import check_device, tile_pow2
+from sparsebench.kernels.checks import check_device, check_most, tile_pow2
 
 MOST = 32768
 BINS = tl.constexpr(256)
@@ -77,10 +77,12 @@ def least_blocks(order: Tensor, length: int, block: int, pairs: int) -> tuple[Te
     op = "least_blocks"
     check_device(op, order)
     B, H, N, _ = order.shape
-    if order.dtype != torch.float32 or order.shape[3] != N or triton.cdiv(length, block) != N or N > MOST:
+    larger = block * triton.next_power_of_2(triton.cdiv(N, MOST))
+    check_most(op, N, MOST, f"larger blocks: params: {{block: {larger}}}")
+    if order.dtype != torch.float32 or order.shape[3] != N or triton.cdiv(length, block) != N:
         raise ValueError(
             f"{op}: order {tuple(order.shape)} {order.dtype} for {length} tokens in blocks of {block}: expected "
-            f"float32 [B, H, N, N] with N = ceil(length / block), at most {MOST}"
+            "float32 [B, H, N, N] with N = ceil(length / block)"
         )
     order = order.contiguous()
     last = length - (N - 1) * block

@@ -14,7 +14,15 @@ import triton.language as tl
 from torch import Tensor
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
-from sparsebench.kernels.checks import check_device, check_heads, check_lists, fitting_stages, overlaps, tile_pow2
+from sparsebench.kernels.checks import (
+    check_device,
+    check_heads,
+    check_lists,
+    check_most,
+    fitting_stages,
+    overlaps,
+    tile_pow2,
+)
 from sparsebench.kernels.top_entries import MOST, ordered, places, threshold, threshold_from
 
 TILE = 32
@@ -153,10 +161,12 @@ def page_tokens(
     check_lists(op, pages)
     (R, H, D), (G, P, _) = q.shape, lowest.shape
     check_heads(op, q, lowest, highest, H, G)
-    if pages.shape != (R,) or not 0 <= width < P or P > MOST or not (P - 1) * page < length <= P * page:
+    larger = page * triton.next_power_of_2(triton.cdiv(P, MOST))
+    check_most(op, P, MOST, f"larger pages: params: {{page: {larger}}}")
+    if pages.shape != (R,) or not 0 <= width < P or not (P - 1) * page < length <= P * page:
         raise ValueError(
             f"{op}: pages {tuple(pages.shape)}, width {width}, {P} pages of {page} for {length} tokens and {R} rows: "
-            f"expected [{R}], a width below the number of pages, at most {MOST} pages, and pages that hold the length"
+            f"expected [{R}], a width below the number of pages, and pages that hold the length"
         )
     q, lowest, highest = (x if x.stride(-1) == 1 else x.contiguous() for x in (q, lowest, highest))
     if lowest.stride() != highest.stride():

@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from sparsebench.kernels.checks import check_device, check_lists
+from sparsebench.kernels.checks import check_device, check_lists, check_most
 
 MOST = 32768
 
@@ -110,10 +110,11 @@ def top_entries(
     check_device(op, scores, count)
     check_lists(op, count)
     T, n = scores.shape[-2:]
-    if scores.dtype != torch.float32 or not 1 <= n <= MOST or not 1 <= width <= n or count.shape != (T,):
+    check_most(op, n, MOST, "larger blocks: params: {block: 128}")
+    if scores.dtype != torch.float32 or not 1 <= width <= n or count.shape != (T,):
         raise ValueError(
             f"{op}: scores {tuple(scores.shape)} {scores.dtype}, count {tuple(count.shape)} and width {width}: "
-            f"expected float32 [..., T, n] with n up to {MOST}, count [T] and a width within n"
+            f"expected float32 [..., T, n], count [T] and a width within n"
         )
     scores, count = scores.contiguous(), count.contiguous()
     out = torch.empty((*scores.shape[:-1], width), dtype=torch.int32, device=scores.device)
