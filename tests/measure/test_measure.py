@@ -56,6 +56,14 @@ def test_the_baseline_is_the_fastest_backend_that_runs_and_what_does_not_is_told
     assert "dense backend cudnn is left out of the baseline: no kernel for these shapes" in caplog.text
 
 
+def test_no_backend_at_all_is_an_error_that_says_what_to_change() -> None:
+    def run(name: str) -> Timing:
+        raise RuntimeError("no kernel for these shapes")
+
+    with pytest.raises(UserError, match=r"tried: cudnn, flash, efficient;.*--dtype or --head-dim"):
+        fastest_dense(run, CUDA)
+
+
 def test_out_of_memory_is_not_taken_for_a_refusal() -> None:
     def run(name: str) -> Timing:
         raise torch.OutOfMemoryError("CUDA out of memory")

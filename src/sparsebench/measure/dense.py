@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from sparsebench.errors import UserError
+from sparsebench.kernels.dense import own_heads
 from sparsebench.measure.timing import Timing
 
 log = logging.getLogger("sparsebench")
@@ -29,7 +31,12 @@ def backends(device: torch.device) -> list[str]:
 
 
 def dense(backend: str, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
-    """Causal attention of q [B, H, T, D] over k, v [B, G, S, D] by one backend of torch; T = S, or T = 1."""
+    """Causal attention of q [B, H, T, D] over k, v [B, G, S, D] by one backend of torch; T = S, or T = 1.
+
+    On a GPU the copies of shared KV heads that float32 needs are part of it, as they are in the engine.
+    """
+    if q.is_cuda:
+        k, v = own_heads(q, k, v)
     with nullcontext() if backend == CHOSEN_BY_TORCH else sdpa_kernel(BACKENDS[backend]):
         return F.scaled_dot_product_attention(
             q, k, v, is_causal=q.shape[2] > 1, scale=scale, enable_gqa=q.shape[1] != k.shape[1]
@@ -47,6 +54,9 @@ def fastest_dense(run: Callable[[str], Timing], device: torch.device) -> tuple[s
                 raise
             log.warning("dense backend %s is left out of the baseline: %s", backend, str(error).partition("\n")[0])
     if not found:
-        raise RuntimeError("no dense backend of torch runs these shapes on this device")
+        raise UserError(
+            f"no dense backend of torch runs these shapes here (tried: {', '.join(backends(device))}; the log says "
+            "why not); allowed: what one of them takes: try another --dtype or --head-dim"
+        )
     best = min(found, key=lambda name: found[name].median)
     return best, found[best]
