@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
+from sparsebench.engine.lists import Lists
 from sparsebench.engine.memory import Memory
 from sparsebench.engine.planner import Planner
 from sparsebench.engine.rows import DecodeSetting, Job, PrefillSetting, Question
 from sparsebench.errors import UserError
 from sparsebench.methods import load_method
+from sparsebench.selection import Everything, TokenSelection
 from sparsebench.spec import MethodSpec
 
 # Llama-3.1-8B: 32 layers of 8 KV heads of 128 channels, in bfloat16
@@ -43,8 +46,25 @@ def test_bytes_of_a_prompt_are_those_of_the_model():
     [(job, _)] = _jobs(1, 32768, 1)
     # 4 GiB of KV, a quarter for the methods, 32 MiB of suffix, logits
     assert LLAMA.held(job) == pytest.approx(5 * GIB + 32 * 2**20, rel=0.001)
-    [(sparse, _)] = _jobs(1, 32768, 1, budget=0.5)
-    assert LLAMA.held(sparse) - LLAMA.held(job) == 32768 // 2 * 32 * 8 * 4
+    assert LLAMA.lists([job]) == 0
+
+
+def test_index_lists_of_all_rows_are_as_wide_as_the_widest():
+    [(dense, _)], [(half, _)], [(tenth, _)] = _jobs(1, 1024, 3), _jobs(1, 4096, 2, 0.5), _jobs(1, 8192, 4, 0.1)
+    planned = LLAMA.lists([dense, half, tenth])
+    assert planned == 32 * 8 * 4 * (3 + 2 + 4) * 2048
+    # what the engine allocates for one layer
+    lists = Lists(torch.zeros(9, 2, dtype=torch.int32), 8)
+    for rows, width in ((slice(0, 3), None), (slice(3, 5), 2048), (slice(5, 9), 819)):
+        chosen = Everything()
+        if width is not None:
+            tokens = torch.zeros(rows.stop - rows.start, 8, width, dtype=torch.int32)
+            chosen = TokenSelection(tokens, torch.full_like(tokens[..., 0], width))
+        lists.put(rows, chosen)
+    assert planned == 32 * lists.tokens.nbytes
+    planner = _planner([(dense, [0] * 3), (half, [0] * 2), (tenth, [0] * 4)])
+    one_by_one = sum(LLAMA.held(job) for job in (dense, half, tenth)) + LLAMA.working(tenth)
+    assert planner.need([dense, half, tenth]) - one_by_one == planned
 
 
 def test_as_many_prompts_as_memory_allows():

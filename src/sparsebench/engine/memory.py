@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -53,14 +54,16 @@ class Memory:
         return 2 * self.layers * self.kv_heads * self.head_dim * self.itemsize
 
     def held(self, job: Job) -> int:
-        """KV cache and method state of the prompt; per row its suffix, index lists and logits."""
+        """KV cache and method state of the prompt; per row its suffix and logits."""
         kv, length = self.kv_bytes_per_tok, len(job.question.ids)
-        lists = 4 * self.layers * self.kv_heads * length  # int32, at budget 1
-        rows = sum(
-            job.question.max_new_tok * kv + (lists * setting.budget if setting.budget < 1 else 0) + 8 * self.vocab
-            for setting in job.decode
-        )
+        rows = len(job.decode) * (job.question.max_new_tok * kv + 8 * self.vocab)
         return round(length * kv * (1 + STATE_SHARE) + rows)
+
+    def lists(self, jobs: Sequence[Job]) -> int:
+        """Index lists (int32) of a batch: every row's, a dense one's too, are as wide as the widest."""
+        budgets = ((len(job.question.ids), setting.budget) for job in jobs for setting in job.decode)
+        widest = max((length * budget for length, budget in budgets if budget < 1), default=0)
+        return round(4 * self.layers * self.kv_heads * sum(len(job.decode) for job in jobs) * widest)
 
     def working(self, job: Job) -> int:
         """Hidden states, queries and attention outputs of the whole prompt, and the MLP's tensors of one chunk."""

@@ -60,7 +60,8 @@ class Planner(Generic[Tag]):
     def need(self, jobs: Iterable[Job]) -> int:
         """Bytes that these jobs take together: prompts are prefilled one after the other."""
         chosen = list(jobs)
-        return sum(map(self._memory.held, chosen)) + max(map(self._memory.working, chosen))
+        held = sum(map(self._memory.held, chosen)) + self._memory.lists(chosen)
+        return held + max(map(self._memory.working, chosen))
 
     def _fits(self, batch: list[tuple[Job, list[Tag]]]) -> bool:
         if self._max_jobs is not None and len(batch) > self._max_jobs:
