@@ -83,7 +83,7 @@ def row_counts(counts: Sequence[int], device: torch.device) -> Tensor:
     return counts_on(tuple(counts), device)[:, None]
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4096)  # more than a batch of many prompts, methods and budgets asks for in one step
 def counts_on(counts: tuple[int, ...], device: torch.device) -> Tensor:
     """int32 on ``device``; kept, since a copy from the host at every step would stop a captured CUDA graph."""
     with torch.inference_mode(False):
