@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,9 @@ def test_the_example_of_a_new_method_keeps_the_promises(tmp_path: Path) -> None:
 def test_pages_name_modules_that_exist(module: str) -> None:
     assert f"methods/{module}.py" in (DOCS / "adding-a-method.md").read_text()
     assert (DOCS.parent / "src/sparsebench/methods" / f"{module}.py").is_file()
+
+
+def test_pages_name_functions_that_exist() -> None:
+    named = re.findall(r"`methods\.(\w+)\.(\w+)`", (DOCS / "adding-a-method.md").read_text())
+    assert ("pick", "row_counts") in named
+    assert all(hasattr(import_module(f"sparsebench.methods.{module}"), name) for module, name in named)
