@@ -26,7 +26,7 @@ ROWS = (2, 1)  # tried: what serves two rows serves any greater number, one row 
 # relative error of the hidden states; the compiler rounds less often than eager steps do
 NEAR = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 
-# seconds that compiling takes a process, and that it saves a layer in each step (docs/performance.md)
+# seconds that compiling takes a process, and that it saves a layer in each step: trials (docs/performance.md)
 COMPILING_S, SAVED_S = 12.0, 15e-6
 
 

@@ -1,7 +1,7 @@
 """Dense causal attention on a GPU: torch's fused attention, cuDNN's kernel first where it takes the shapes.
 
 A window shorter than the keys, or a cap on logits, is what none of them takes: those go through plain products, a chunk
-of queries at a time. Left to itself torch prefers its FlashAttention-2 kernel, which takes 1.75 times as long on Hopper
+of queries at a time. Left to itself torch prefers its FlashAttention-2 kernel, which takes 1.7 times as long on Hopper
 at 131,072 tokens.
 """
 

@@ -99,7 +99,7 @@ class OracleDecode(DecodeMethod):
         if layer.impl == "triton":
             from sparsebench.kernels.top_entries import MOST, top_entries
 
-            if k.shape[1] <= MOST:  # a row of scores in registers; torch's own choice is the same, and slower
+            if k.shape[1] <= MOST:  # a row of scores in registers; torch's own choice is the same
                 count = row_counts(kept, q.device)
                 tokens = top_entries(mass, count[:, 0], max(kept)).transpose(0, 1)
                 return TokenSelection(tokens, count.expand(-1, k.shape[0]))
@@ -110,7 +110,7 @@ class OracleDecode(DecodeMethod):
         G = k.shape[0]
         if layer.impl == "triton" and k.dtype != torch.float32:
             # Rows take the place of query positions, so that one product serves them all. Keys go first: then the rows
-            # of the result are aligned whatever the prompt's length, without which it takes six times as long.
+            # of the result are aligned whatever the prompt's length.
             queries = q.transpose(0, 1).reshape(G, -1, q.shape[-1]).transpose(1, 2)
             products = torch.bmm(k, queries, out_dtype=torch.float32).transpose(1, 2)
             logits = capped(products.contiguous().mul_(layer.scale), layer.softcap)
