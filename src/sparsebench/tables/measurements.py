@@ -42,6 +42,12 @@ MEASUREMENTS = pa.schema(
         maybe("tb_s", FLOAT, "bytes of weights and KV entries read over attention_ms or time_ms", "TB/s"),
         maybe("floor_ms", FLOAT, "what FLOPs (prefill) or bytes (decode) take at the measured ceiling", "ms"),
         maybe("kv_mib", FLOAT, "KV cache really held, with suffixes, index lists and the methods' state", "MiB"),
-        maybe("peak_mib", FLOAT, "most device memory while it ran, weights and inputs included", "MiB"),
+        maybe(
+            "peak_mib",
+            FLOAT,
+            "most device memory while it ran, weights and inputs included; in compacted rows the whole prompt's cache "
+            "too, which other rows still need: what compaction frees shows in kv_mib alone",
+            "MiB",
+        ),
     ]
 )
