@@ -65,7 +65,8 @@ def test_yarn_turns_slow_channels_slower_and_leaves_fast_ones(saved) -> None:
     ratio = before.inv_freq / after.inv_freq
     assert ratio[0] == pytest.approx(1) and ratio[-1] == pytest.approx(4)
     assert after.attention_scaling == pytest.approx(0.1 * math.log(4) + 1)
-    assert (plain.max_length_tok, scaled.max_length_tok) == (1024, 4 * NATIVE)
+    limits = [m.model.config.max_position_embeddings for m in (plain, scaled)]
+    assert limits == [1024, 4 * NATIVE]
 
 
 def test_yarn_beyond_the_native_length_gives_transformers_tokens_and_not_the_unscaled_ones(saved) -> None:
@@ -107,7 +108,7 @@ def test_scaling_by_the_length_seen_so_far_is_refused(saved) -> None:
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match=r"qwen2: .*'dynamic'.*state `rope`"):
         load(folder, "float32", CPU)
-    assert load(folder, "float32", CPU, YARN).max_length_tok == 4 * NATIVE
+    assert load(folder, "float32", CPU, YARN).model.config.max_position_embeddings == 4 * NATIVE
 
 
 def test_model_json_says_it_and_journals_notice(tiny_llama_dir: Path, tmp_path: Path, caplog) -> None:

@@ -29,11 +29,10 @@ log = logging.getLogger("sparsebench")
 
 @dataclass(frozen=True)
 class Loaded:
-    """A patched model in evaluation mode, its tokenizer, and the longest prompt plus answer it was made for."""
+    """A patched model in evaluation mode, and its tokenizer."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
-    max_length_tok: int
 
 
 def pick_dtype(dtype: DType, device: torch.device) -> torch.dtype:
@@ -93,7 +92,7 @@ def load(
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        limit = _set_positions(config.get_text_config(decoder=True), rope, longest_tok)
+        _set_positions(config.get_text_config(decoder=True), rope, longest_tok)
         split = {"distributed_config": DistributedConfig(tp_size=ranks)} if ranks > 1 else {}
         model = AutoModelForCausalLM.from_pretrained(
             folder, config=config, dtype=pick_dtype(dtype, device), local_files_only=True, **split
@@ -115,17 +114,15 @@ def load(
         model.dtype,
         device,
     )
-    return Loaded(model, tokenizer, limit)
+    return Loaded(model, tokenizer)
 
 
-def _set_positions(config: PreTrainedConfig, rope: Rope | None, longest_tok: int | None) -> int:
-    """Scale positions as asked; returns the longest sequence that the model takes."""
+def _set_positions(config: PreTrainedConfig, rope: Rope | None, longest_tok: int | None) -> None:
+    """Scale positions as asked, for sequences of ``longest_tok`` (default: what the model takes)."""
     if rope is not None:
         rope.put_into(config)
-    limit = int(getattr(config, "max_position_embeddings", 0)) or 2**31
     if getattr(config, "rope_parameters", None):
-        settle(config, longest_tok or limit)
-    return limit
+        settle(config, longest_tok or int(getattr(config, "max_position_embeddings", 0)) or 2**31)
 
 
 def check_split(folder: Path, name: str, ranks: int) -> None:
