@@ -15,6 +15,7 @@ from sparsebench.report.sentences.doubts import doubts as doubts_of
 from sparsebench.report.sentences.groups import Findings
 from sparsebench.report.sentences.groups import findings as findings_of
 from tests.charts.made import frame, line, tables_of
+from tests.stats.cells import scores_of_tasks
 from tests.stats.synthetic import KEPT, SPARSITIES, TASKS, accuracy_of, frontier_of, scores_table
 
 HEADLINES = (kept, pairs, duels, growth, effects, fits, speed)
@@ -142,6 +143,15 @@ def test_overspent_budget_is_told() -> None:
     frame = frame.with_columns(prefill_density=pl.when(greedy).then(0.3).otherwise("prefill_density"))
     words = " ".join(re.sub(r"<[^>]+>", "", d) for d in doubts(tables(frame)[0]))
     assert "flexprefill at 0.9 in prefill spends 30.0 % where 10.0 % was asked for" in words
+
+
+@pytest.mark.parametrize(("big", "small"), [("tu", "t"), ("t", "u")])
+def test_a_model_that_lacks_a_task_of_another_has_its_sentences(big: str, small: str) -> None:
+    said = findings(tables(scores_of_tasks({"big": big, "small": small}))[1])
+    for model, tasks in (("big", big), ("small", small)):
+        texts = [plain(s) for group in said if group.model == model for s in group.sentences]
+        assert any(t.startswith(f"At sparsity 0.9 ({len(tasks)} task") and "quest keeps most" in t for t in texts)
+        assert any(t.startswith("Highest sparsity up to which") for t in texts)
 
 
 def test_nothing_to_find_without_signal(scores: pl.DataFrame) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 
 from sparsebench.tables import SCORES
@@ -39,3 +40,21 @@ def decode_scores(
                     right = hard < truth(model, task, length, method, sparsity)
                     rows += answered(model, task, length, right, "dense", 0.0, method, sparsity)
     return pa.Table.from_pylist(rows, schema=SCORES)
+
+
+def scores_of_tasks(given: dict[str, str], n: int = 60) -> pl.DataFrame:
+    """Scores where each model has tasks of its own, as ``tasks.NAME.models`` makes them: ``{"m": "tu"}``.
+
+    Dense is right in 90 % of the cases, quest nearly as often, snapkv in 60 %.
+    """
+    right = {"dense": 0.9, "quest": 0.88, "snapkv": 0.6}
+    scores = decode_scores(
+        lambda model, task, length, method, sparsity: right[method],
+        given,
+        sorted(set("".join(given.values()))),
+        methods=("quest", "snapkv"),
+        sparsities=(0.8, 0.9),
+        n=n,
+    )
+    has = pl.DataFrame([(model, task) for model in given for task in given[model]], ["model", "task"], orient="row")
+    return pl.DataFrame(pl.from_arrow(scores)).join(has, on=["model", "task"], how="semi", maintain_order="left")

@@ -7,7 +7,7 @@ import pytest
 
 from sparsebench.stats.frontier import frontier_table, pareto_members
 from sparsebench.tables import FRONTIER
-from tests.stats.cells import decode_scores
+from tests.stats.cells import decode_scores, scores_of_tasks
 from tests.stats.synthetic import LENGTHS, accuracy_of, frontier_of, models_table, scores_table
 
 
@@ -87,6 +87,23 @@ def test_a_configuration_that_lacks_a_task_is_shown_but_no_member() -> None:
     assert quest.height
     assert not quest["complete"].any()
     assert not quest["member"].any()
+
+
+@pytest.mark.parametrize(("big", "small"), [("tu", "t"), ("t", "u")])
+def test_tasks_that_only_another_model_has_do_not_count_within_a_model(big: str, small: str) -> None:
+    scores = scores_of_tasks({"big": big, "small": small})
+    table = pl.DataFrame(pl.from_arrow(frontier_of(accuracy_of(scores.to_arrow()))))
+    assert table["model_complete"].all()
+    assert table.filter("complete")["model"].unique().to_list() == (["big"] if big == "tu" else [])
+    assert set(table.filter("model_member")["model"]) == {"big", "small"}
+    assert table.filter("member", ~pl.col("complete")).is_empty()
+
+
+def test_lines_that_each_lack_another_task_of_their_model_are_not_compared() -> None:
+    lacks = pl.struct("decode", "task").is_in([{"decode": "quest", "task": "t"}, {"decode": "snapkv", "task": "u"}])
+    scores = scores_of_tasks({"m": "tu"}).filter(~lacks)
+    table = pl.DataFrame(pl.from_arrow(frontier_of(accuracy_of(scores.to_arrow()))))
+    assert table.filter("model_complete")["method"].to_list() == ["dense"]
 
 
 def test_no_signal_anywhere_gives_an_empty_table() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from sparsebench.stats.iso_cost import iso_cost_table
 from sparsebench.tables import ISO_COST
-from tests.stats.cells import decode_scores
+from tests.stats.cells import decode_scores, scores_of_tasks
 from tests.stats.synthetic import accuracy_of, models_table
 
 # At a density of 0.1 the large model reads what the small one reads when dense: see `_priced`.
@@ -66,6 +66,16 @@ def test_methods_of_one_model_meet_at_equal_attention_cost() -> None:
     assert table.select("method_a", "sparsity_a", "method_b", "sparsity_b").rows() == [("quest", 0.5, "snapkv", 0.5)]
     assert table["winner"].to_list() == ["b"]
     assert table["cost_a"][0] > table["cost_b"][0]
+
+
+@pytest.mark.parametrize(("big", "small"), [("tu", "t"), ("t", "u")])
+def test_methods_of_a_model_that_lacks_a_task_of_another_meet(big: str, small: str) -> None:
+    given = {"big": big, "small": small}
+    accuracy = accuracy_of(scores_of_tasks(given).to_arrow())
+    table = pl.DataFrame(pl.from_arrow(iso_cost_table(accuracy, models_table(*given), 0.4, 500, 999)))
+    assert set(table["kind"]) == {"methods"}  # sizes have no tasks in common that are all there are
+    assert dict(table.select("model_a", "tasks").rows()) == {m: ", ".join(tasks) for m, tasks in given.items()}
+    assert set(table["winner"]) == {"a"}
 
 
 def test_equal_answers_are_undecided() -> None:

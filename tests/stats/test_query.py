@@ -12,6 +12,7 @@ from sparsebench.stats.effects import effects_table
 from sparsebench.stats.iso_cost import iso_cost_table
 from sparsebench.stats.query import best, between, compare, fastest, find
 from sparsebench.tables import MEASUREMENTS, write_table
+from tests.stats.cells import scores_of_tasks
 from tests.stats.synthetic import accuracy_of, frontier_of, models_table, scores_table
 
 
@@ -26,13 +27,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def measurements(**times: float) -> pa.Table:
-    """Decode steps of a whole model at 2,048 tokens, sparsity 0.9."""
+def measurements(model: str = "tiny-135m", length: int = 2048, **times: float) -> pa.Table:
+    """Decode steps of a whole model at sparsity 0.9."""
     example = {pa.string(): "", pa.int32(): 1, pa.float64(): 1.0}
     rows = [
         {f.name: example[f.type] for f in MEASUREMENTS}
-        | {"kind": "generation", "device": "GPU", "model": "tiny-135m", "phase": "decode", "method": method}
-        | {"length_tok": 2048, "sparsity": 0.9, "time_ms": ms}
+        | {"kind": "generation", "device": "GPU", "model": model, "phase": "decode", "method": method}
+        | {"length_tok": length, "sparsity": 0.9, "time_ms": ms}
         for method, ms in times.items()
     ]
     return pa.Table.from_pylist(rows, schema=MEASUREMENTS)
@@ -80,6 +81,25 @@ def test_most_accurate_within_a_measured_time(frontier: pl.DataFrame) -> None:
     assert fastest(frontier, timed, 0.9, 2.6).is_empty()
     with pytest.raises(UserError, match="latency: 0"):
         fastest(frontier, timed, None, 0)
+
+
+@pytest.mark.parametrize(("big", "small"), [("tu", "t"), ("t", "u")])
+def test_a_model_that_lacks_a_task_of_another_is_answered_for(big: str, small: str) -> None:
+    scores = scores_of_tasks({"big": big, "small": small})
+    frontier = pl.DataFrame(pl.from_arrow(frontier_of(accuracy_of(scores.to_arrow()))))
+    found = best(frontier, keep=0.9)
+    assert found.select("model", "method", "sparsity").rows() == [("big", "quest", 0.9), ("small", "quest", 0.9)]
+    timed = pl.DataFrame(pl.from_arrow(measurements("small", 1024, quest=3.0)))
+    assert fastest(frontier, timed, None, 5.0).select("model", "method").rows() == [("small", "quest")]
+
+
+def test_a_configuration_that_lacks_a_task_of_its_model_is_no_answer() -> None:
+    gone = (pl.col("decode") == "quest") & (pl.col("decode_sparsity") == 0.9) & (pl.col("task") == "u")
+    scores = scores_of_tasks({"m": "tu"}).filter(~gone)
+    frontier = pl.DataFrame(pl.from_arrow(frontier_of(accuracy_of(scores.to_arrow()))))
+    assert best(frontier, keep=0.9).select("method", "sparsity").rows() == [("quest", 0.8)]
+    timed = pl.DataFrame(pl.from_arrow(measurements("m", 1024, quest=3.0, snapkv=4.0)))
+    assert fastest(frontier, timed, None, 5.0)["method"].to_list() == ["snapkv"]
 
 
 def test_controls_are_no_answer(frontier: pl.DataFrame) -> None:

@@ -17,6 +17,8 @@ from sparsebench.stats.resampling import resampled_means
 from sparsebench.tables import FRONTIER
 
 PHASES = ("prefill", "decode", "both")
+# Of lines made by ``over_tasks`` for one length and phase: what is compared within one model needs no other's tasks.
+MODEL_COMPLETE = pl.col("n_tasks") == pl.col("task_names").explode().n_unique().over("model")
 Array = npt.NDArray[np.float64]
 
 
@@ -52,7 +54,8 @@ def frontier_table(accuracy: pa.Table, tokenizers: Mapping[str, str], resamples:
       compare. A model without signal there scores what it scores.
     - Accuracy is the mean over tasks; its interval combines those of the tasks by squaring and adding, which keeps the
       honest width of a constant score. Each model's dense line stands in every phase, at that phase's cost.
-    - Members come from configurations that have every task; controls are shown, never members.
+    - Members come from configurations that have every task, of all models or of their own (``member`` and
+      ``model_member``); controls are shown, never members.
     - Probabilities: samples are drawn again within each task, the same draw for all configurations and for all models
       of one tokenizer, and the Pareto set is found anew.
 
@@ -108,7 +111,7 @@ def _frontier(lines: pl.DataFrame, tokenizers: Mapping[str, str], draws: int) ->
     tasks = lines["task"].n_unique()
     averaged = over_tasks(lines).with_columns(
         complete=pl.col("n_tasks") == tasks,
-        model_complete=pl.col("n_tasks") == pl.col("n_tasks").max().over("model"),
+        model_complete=MODEL_COMPLETE,
         cost_share=pl.col("cost") / pl.col("cost").filter(pl.col("method") == DENSE).first().over("model"),
     )
     rows = averaged.to_dicts()

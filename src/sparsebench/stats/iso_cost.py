@@ -16,7 +16,7 @@ import pyarrow as pa
 from sparsebench.cost.columns import UNITS
 from sparsebench.stats.configuration import DENSE
 from sparsebench.stats.effects import PERMUTATIONS, holm, permutation_p
-from sparsebench.stats.frontier import PHASES, over_tasks, tasks_with_signal
+from sparsebench.stats.frontier import MODEL_COMPLETE, PHASES, over_tasks, tasks_with_signal
 from sparsebench.stats.intervals import RESAMPLES, mean_of_intervals
 from sparsebench.stats.pairing import Scored, differences
 from sparsebench.tables import ISO_COST
@@ -52,7 +52,8 @@ def iso_cost_table(
       wherever the whole models' costs differ by at most ``cost_within``.
     - ``methods``: two methods of one model, each sparsity of the first by name (a) against the nearest in attention
       cost of the second (b), if within ``cost_within``.
-    - Both have the same tasks: those with signal for at least one model. Controls take no part.
+    - Both have the same tasks, of those with signal for at least one model: for ``sizes`` all of them, for ``methods``
+      all that their model has. Controls take no part.
     - Where both answered the same samples (models of one tokenizer) the difference is paired: per task as in the
       accuracy table, tasks combined by squaring and adding. Elsewhere it is made from both Wilson intervals (Newcombe's
       hybrid score interval) and there is no p.
@@ -65,9 +66,9 @@ def iso_cost_table(
             if not (group["phase"] == phase).any():
                 continue
             lines = over_tasks(group.filter(pl.col("phase").is_in([DENSE, phase])).with_columns(phase=pl.lit(phase)))
-            rows = lines.filter(pl.col("n_tasks") == group["task"].n_unique()).to_dicts()
-            duels += _sizes(rows, phase, facts, cost_within)
-            duels += _methods(rows, phase, cost_within)
+            of_all = lines.filter(pl.col("n_tasks") == group["task"].n_unique())
+            duels += _sizes(of_all.to_dicts(), phase, facts, cost_within)
+            duels += _methods(lines.filter(MODEL_COMPLETE).to_dicts(), phase, cost_within)
     if not duels:
         return ISO_COST.empty_table()
     lines = _compared(duels, facts, resamples, permutations)

@@ -38,8 +38,8 @@ def best(
 
     Returns
     -------
-    One line per group in which some configuration meets the bounds. Controls and configurations that lack tasks are no
-    answer. ``sure`` says whether the lower ends of the intervals meet the bounds on accuracy too.
+    One line per group in which some configuration meets the bounds. Controls and configurations that lack tasks of
+    their model are no answer. ``sure`` says whether the lower ends of the intervals meet the bounds on accuracy too.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def best(
     if all(bound is None for bound in bounds.values()):
         raise UserError("no bound: give the share of dense to keep, the least accuracy, the highest cost, or several")
     check_shares(bounds)
-    fit = frontier.filter(~pl.col("control"), pl.col("complete"))
+    fit = frontier.filter(~pl.col("control"), pl.col("model_complete"))
     for column, limit in (("cost_share", cost), ("attention_share", attention)):
         fit = fit if limit is None else fit.filter(pl.col(column) <= limit)
     least = {"kept": keep, "accuracy": accuracy}
@@ -93,7 +93,7 @@ def fastest(frontier: pl.DataFrame, measurements: pl.DataFrame, keep: float | No
         .agg(pl.col("time_ms", "speedup", "rows", "cache").first())
     )
     on = ["model", "phase", "method", "length_tok", "sparsity"]
-    fit = frontier.filter(~pl.col("control"), pl.col("complete")).join(timed, on=on)
+    fit = frontier.filter(~pl.col("control"), pl.col("model_complete")).join(timed, on=on)
     fit = fit if keep is None else fit.filter(pl.col("kept") >= keep)
     group = [*GROUP, "device"]
     order = fit.sort(["accuracy", "time_ms"], descending=[True, False])

@@ -39,7 +39,8 @@ def findings(rows: Numbered) -> list[Findings]:
 
 
 def _sentences(rows: list[Row], least: float) -> Iterator[Markup]:
-    methods = [r for r in rows if r["method"] != DENSE and not r["control"] and r["complete"] and r["kept"] is not None]
+    able = [r for r in rows if r["method"] != DENSE and not r["control"] and r["model_complete"]]
+    methods = [r for r in able if r["kept"] is not None]
     if methods:
         top = max(r["sparsity"] for r in methods)
         yield _ranking([r for r in methods if r["sparsity"] == top])
