@@ -125,6 +125,23 @@ def test_dense_is_black_and_controls_are_dashed() -> None:
     assert len({look.colour for look in table.values()}) == len(table)
 
 
+def test_no_two_methods_look_the_same() -> None:
+    both = [f"vertical_slash@0.{i} + {method}" for method in ("snapkv", "quest") for i in range(10, 50)]
+    table = looks(["dense", "quest", "snapkv", "vertical_slash", *both])
+    assert len(set(table.values())) == len(table)
+    of_both = [table[name] for name in sorted(both)]
+    assert len({(look.colour, look.shape) for look in of_both[:64]}) == 64
+    assert all(look.dash == (1, 0) for look in of_both[:64])
+
+
+def test_a_control_in_either_phase_is_drawn_as_one() -> None:
+    names = ["vertical_slash@0.8 + random", "oracle@0.5 + quest", "vertical_slash@0.8 + oracle-tok", "randomised"]
+    table = looks([*names, "vertical_slash@0.8 + quest", "oracle", "random"])
+    assert [table[name] for name in names[:3]] == [table["random"], table["oracle"], table["oracle"]]
+    assert table["randomised"] != table["random"]
+    assert set(list(table)[:2]) == {"randomised", "vertical_slash@0.8 + quest"}, "controls come last in legends"
+
+
 def test_axis_is_even_in_the_logarithm_of_the_budget(tables: Tables) -> None:
     axis = re.search(r"labelExpr': \"(.*?)\"", str(load_chart("accuracy_vs_sparsity").build(tables).to_dict()))
     assert axis is not None

@@ -35,6 +35,7 @@ KNOWN = {
 }
 _FURTHER = ("#882255", "#332288", "#999933", "#117733", "#AA4499", "#44AA99", "#661100", "#DDCC77")
 _SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-left", "triangle-right")
+_DASHES = ((1, 0), (8, 2), (4, 1))
 
 
 def looks(methods: Iterable[str]) -> dict[str, Look]:
@@ -44,19 +45,31 @@ def looks(methods: Iterable[str]) -> dict[str, Look]:
     of legends: dense, methods, controls.
     """
     names = sorted(set(methods), key=_legend_place)
-    others = [name for name in names if name not in KNOWN and not is_control(name)]
+    others = [name for name in names if name not in KNOWN and _control(name) is None]
     found = {}
     for name in names:
         if name in KNOWN:
             found[name] = KNOWN[name]
-        elif is_control(name):
-            found[name] = KNOWN["oracle" if name.startswith("oracle") else "random"]
+        elif control := _control(name):
+            found[name] = KNOWN["oracle" if control.startswith("oracle") else "random"]
         else:
-            i = others.index(name)
-            found[name] = Look(_FURTHER[i % len(_FURTHER)], shape=_SHAPES[i % len(_SHAPES)])
+            found[name] = _further(others.index(name))
     return found
+
+
+def _further(i: int) -> Look:
+    """Colours repeat first, each time with other shapes, then shapes, with other dashes."""
+    colours, shapes = len(_FURTHER), len(_SHAPES)
+    shape = _SHAPES[(i + i // colours) % shapes]
+    return Look(_FURTHER[i % colours], _DASHES[i // (colours * shapes) % len(_DASHES)], shape)
+
+
+def _control(name: str) -> str | None:
+    """The control in a label; where both phases are sparse that is ``prefill@sparsity + decode``."""
+    parts = (part.partition("@")[0] for part in name.split(" + "))
+    return next((part for part in parts if is_control(part)), None)
 
 
 def _legend_place(name: str) -> tuple[bool, bool, int, str]:
     known = list(KNOWN)
-    return (name != DENSE, is_control(name), known.index(name) if name in KNOWN else len(known), name)
+    return (name != DENSE, _control(name) is not None, known.index(name) if name in KNOWN else len(known), name)
