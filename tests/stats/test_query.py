@@ -76,11 +76,39 @@ def test_a_bound_on_accuracy_and_one_on_the_whole_cost(frontier: pl.DataFrame) -
 def test_most_accurate_within_a_measured_time(frontier: pl.DataFrame) -> None:
     timed = pl.DataFrame(pl.from_arrow(measurements(quest=3.0, snapkv=2.0, ada_snapkv=2.5)))
     # Truth at 0.9: quest keeps 97 %, ada_snapkv 70 %, snapkv 65 %.
-    assert fastest(frontier, timed, None, 5.0)["method"].to_list() == ["quest"]
-    assert fastest(frontier, timed, None, 2.6)["method"].to_list() == ["ada_snapkv"]
-    assert fastest(frontier, timed, 0.9, 2.6).is_empty()
+    assert fastest(frontier, timed, 5.0)["method"].to_list() == ["quest"]
+    assert fastest(frontier, timed, 2.6)["method"].to_list() == ["ada_snapkv"]
+    assert fastest(frontier, timed, 2.6, keep=0.9).is_empty()
     with pytest.raises(UserError, match="latency: 0"):
-        fastest(frontier, timed, None, 0)
+        fastest(frontier, timed, 0)
+
+
+@pytest.mark.parametrize(
+    ("bound", "column", "step"),
+    [
+        ("cost", "cost_share", -1e-4),
+        ("attention", "attention_share", -1e-4),
+        ("keep", "kept", 1e-4),
+        ("accuracy", "accuracy", 1e-4),
+    ],
+)
+def test_a_measured_time_is_one_bound_among_others(
+    bound: str, column: str, step: float, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_table(measurements(quest=3.0), tmp_path / "timed.arrow")
+    quest = pl.read_ipc(folder / "frontier.arrow").filter(
+        pl.col("method") == "quest",
+        pl.col("sparsity") == 0.9,
+        pl.col("length_tok") == 2048,
+        pl.col("phase") == "decode",
+    )
+    call = ["query", "best", "--latency", "5", "--tables", str(folder), "--measurements", str(tmp_path / "timed.arrow")]
+    assert main([*call, f"--{bound}", str(quest[column].item())]) == 0
+    assert "quest" in capsys.readouterr().out
+    assert main([*call, f"--{bound}", str(quest[column].item() + step)]) == 0
+    assert capsys.readouterr().out == "No configuration meets the bounds.\n"
+    assert main([*call, f"--{bound}", "1.5"]) == 1
+    assert "allowed: above 0 and at most 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("big", "small"), [("tu", "t"), ("t", "u")])
@@ -90,7 +118,7 @@ def test_a_model_that_lacks_a_task_of_another_is_answered_for(big: str, small: s
     found = best(frontier, keep=0.9)
     assert found.select("model", "method", "sparsity").rows() == [("big", "quest", 0.9), ("small", "quest", 0.9)]
     timed = pl.DataFrame(pl.from_arrow(measurements("small", 1024, quest=3.0)))
-    assert fastest(frontier, timed, None, 5.0).select("model", "method").rows() == [("small", "quest")]
+    assert fastest(frontier, timed, 5.0).select("model", "method").rows() == [("small", "quest")]
 
 
 def test_a_configuration_that_lacks_a_task_of_its_model_is_no_answer() -> None:
@@ -99,7 +127,7 @@ def test_a_configuration_that_lacks_a_task_of_its_model_is_no_answer() -> None:
     frontier = pl.DataFrame(pl.from_arrow(frontier_of(accuracy_of(scores.to_arrow()))))
     assert best(frontier, keep=0.9).select("method", "sparsity").rows() == [("quest", 0.8)]
     timed = pl.DataFrame(pl.from_arrow(measurements("m", 1024, quest=3.0, snapkv=4.0)))
-    assert fastest(frontier, timed, None, 5.0)["method"].to_list() == ["snapkv"]
+    assert fastest(frontier, timed, 5.0)["method"].to_list() == ["snapkv"]
 
 
 def test_controls_are_no_answer(frontier: pl.DataFrame) -> None:

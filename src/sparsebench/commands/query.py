@@ -103,12 +103,13 @@ def _best(given: argparse.Namespace) -> None:
     from sparsebench.stats.query import best, fastest
 
     frontier = _asked(_read(given, "frontier"), given)
+    bounds = (given.keep, given.cost, given.attention, given.accuracy)
     if given.latency is not None:
-        found, columns = fastest(frontier, _timings(given), given.keep, given.latency), _FASTEST
+        found, columns = fastest(frontier, _timings(given), given.latency, *bounds), _FASTEST
     else:
-        found, columns = best(frontier, given.keep, given.cost, given.attention, given.accuracy), _BEST
+        found, columns = best(frontier, *bounds), _BEST
     print("No configuration meets the bounds." if found.is_empty() else _text(found, columns))
-    if "sure" in columns and not found.is_empty():
+    if not found.is_empty():
         print("sure: whether the lower ends of the 95 % intervals meet the bounds on accuracy too")
 
 
@@ -194,7 +195,7 @@ def _runs(given: argparse.Namespace) -> None:
 _NAMED = ["model", "length_tok", "phase", "method", "sparsity"]
 _SCORE = ["accuracy", "kept", "kept_low", "kept_high", "n"]
 _BEST = [*_NAMED, "cost_share", "attention_share", *_SCORE, "sure"]
-_FASTEST = [*_NAMED, "device", "time_ms", "speedup", *_SCORE]
+_FASTEST = [*_NAMED, "device", "time_ms", "speedup", "cost_share", "attention_share", *_SCORE, "sure"]
 _DUEL = ["kind", "length_tok", "phase", "a", "b", "difference", "difference_low", "difference_high", "p_holm", "winner"]
 _CHECK = ["kind", *_NAMED, "density", "cost_share", "time_share", "excess"]
 _TOLERANCE = ["model", "length_tok", "phase", "method", "task", "tolerance", "by_mean", "n", "worst"]

@@ -46,30 +46,42 @@ def best(
     UserError
         If no bound is given, or one that is out of range.
     """
-    bounds = {"share to keep": keep, "cost": cost, "share of attention": attention, "accuracy": accuracy}
-    if all(bound is None for bound in bounds.values()):
+    if all(bound is None for bound in (keep, cost, attention, accuracy)):
         raise UserError("no bound: give the share of dense to keep, the least accuracy, the highest cost, or several")
-    check_shares(bounds)
+    fit = within(frontier, keep, cost, attention, accuracy)
+    cheapest = keep is not None or accuracy is not None
+    order, descending = (["cost", "accuracy"], [False, True]) if cheapest else (["accuracy", "cost"], [True, False])
+    return fit.sort(order, descending=descending).group_by(GROUP, maintain_order=True).first().sort(GROUP)
+
+
+def within(
+    frontier: pl.DataFrame,
+    keep: float | None = None,
+    cost: float | None = None,
+    attention: float | None = None,
+    accuracy: float | None = None,
+) -> pl.DataFrame:
+    """The configurations that meet all bounds given, with ``sure``; parameters as in :func:`best`."""
+    check_shares({"share to keep": keep, "cost": cost, "share of attention": attention, "accuracy": accuracy})
     fit = frontier.filter(~pl.col("control"), pl.col("model_complete"))
     for column, limit in (("cost_share", cost), ("attention_share", attention)):
         fit = fit if limit is None else fit.filter(pl.col(column) <= limit)
-    least = {"kept": keep, "accuracy": accuracy}
     sure = pl.lit(True)
-    for column, limit in least.items():
+    for column, limit in (("kept", keep), ("accuracy", accuracy)):
         if limit is not None:
             fit, sure = fit.filter(pl.col(column) >= limit), sure & (pl.col(f"{column}_low") >= limit)
-    cheapest = keep is not None or accuracy is not None
-    order, descending = (["cost", "accuracy"], [False, True]) if cheapest else (["accuracy", "cost"], [True, False])
-    return (
-        fit.sort(order, descending=descending)
-        .group_by(GROUP, maintain_order=True)
-        .first()
-        .sort(GROUP)
-        .with_columns(sure=sure)
-    )
+    return fit.with_columns(sure=sure)
 
 
-def fastest(frontier: pl.DataFrame, measurements: pl.DataFrame, keep: float | None, within_ms: float) -> pl.DataFrame:
+def fastest(
+    frontier: pl.DataFrame,
+    measurements: pl.DataFrame,
+    within_ms: float,
+    keep: float | None = None,
+    cost: float | None = None,
+    attention: float | None = None,
+    accuracy: float | None = None,
+) -> pl.DataFrame:
     """The most accurate configuration whose measured time stays below a bound, per model, length, phase and device.
 
     Parameters
@@ -78,14 +90,13 @@ def fastest(frontier: pl.DataFrame, measurements: pl.DataFrame, keep: float | No
         Schema ``FRONTIER``.
     measurements
         Schema ``MEASUREMENTS``: lines of ``generation`` are looked at, one row decoding, as labelled in the frontier.
-    keep
-        Least share of dense accuracy to keep.
     within_ms
         Longest time: of the whole prefill, or of one decode step.
+    keep, cost, attention, accuracy
+        Further bounds, as in :func:`best`.
     """
     if within_ms <= 0:
         raise UserError(f"latency: {within_ms} ms; allowed: above 0")
-    check_shares({"share to keep": keep})
     timed = (
         measurements.filter((pl.col("kind") == "generation") & (pl.col("time_ms") <= within_ms))
         .sort("rows", "time_ms")
@@ -93,8 +104,7 @@ def fastest(frontier: pl.DataFrame, measurements: pl.DataFrame, keep: float | No
         .agg(pl.col("time_ms", "speedup", "rows", "cache").first())
     )
     on = ["model", "phase", "method", "length_tok", "sparsity"]
-    fit = frontier.filter(~pl.col("control"), pl.col("model_complete")).join(timed, on=on)
-    fit = fit if keep is None else fit.filter(pl.col("kept") >= keep)
+    fit = within(frontier, keep, cost, attention, accuracy).join(timed, on=on)
     group = [*GROUP, "device"]
     order = fit.sort(["accuracy", "time_ms"], descending=[True, False])
     return order.group_by(group, maintain_order=True).first().sort(group)
