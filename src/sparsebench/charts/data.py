@@ -96,6 +96,7 @@ def load_tables(folder: Path, measured: Sequence[Path] = (), needs: Collection[s
     import polars as pl
 
     from sparsebench.tables import read_table
+    from sparsebench.tables.measurements import FEWEST_FOR_SPREAD
 
     found: dict[str, Any] = {}
     wanted = set(table_names()) if needs is None else {"accuracy", "frontier", *needs}
@@ -116,6 +117,10 @@ def load_tables(folder: Path, measured: Sequence[Path] = (), needs: Collection[s
         if "cost_check" in wanted:
             more = _checked(timed, found.get("models", _empty("models")))
             found["cost_check"] = pl.concat([found.get("cost_check", _empty("cost_check")), more])
+    if "measurements" in found:
+        # Fan-out and older files have 0 where the spread is not known.
+        known = pl.col("readings") >= FEWEST_FOR_SPREAD
+        found["measurements"] = found["measurements"].with_columns(spread_ms=pl.when(known).then("spread_ms"))
     return Tables(**found)
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import torch
 
+from sparsebench.tables.measurements import FEWEST_FOR_SPREAD
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -21,10 +23,10 @@ class Timing:
         return statistics.median(self.readings)
 
     @property
-    def spread(self) -> float:
-        """Half the distance between the quartiles; 0 for fewer than 4 readings."""
-        if len(self.readings) < 4:
-            return 0.0
+    def spread(self) -> float | None:
+        """Half the distance between the quartiles; None for fewer than 4 readings, which do not tell it."""
+        if len(self.readings) < FEWEST_FOR_SPREAD:
+            return None
         low, _, high = statistics.quantiles(self.readings, n=4)
         return (high - low) / 2
 

@@ -6,6 +6,8 @@ import pyarrow as pa
 
 from sparsebench.tables.fields import FLOAT, INT, TEXT, field, maybe
 
+FEWEST_FOR_SPREAD = 4  # readings: quartiles of fewer say nothing
+
 MEASUREMENTS = pa.schema(
     [
         field("kind", TEXT, "attention: one layer's; generation: a whole model; fanout: a whole job of many settings"),
@@ -31,7 +33,9 @@ MEASUREMENTS = pa.schema(
             "output token; fanout: the job",
             "ms",
         ),
-        field("spread_ms", FLOAT, "half the interquartile range of time_ms; 0 below 4 readings", "ms"),
+        maybe(
+            "spread_ms", FLOAT, f"half the interquartile range of time_ms, from {FEWEST_FOR_SPREAD} readings on", "ms"
+        ),
         field("readings", INT, "timings behind the median"),
         maybe("estimation_ms", FLOAT, "selection alone, median; 0 where it is made once per prompt", "ms"),
         maybe("attention_ms", FLOAT, "attention over a ready selection, median", "ms"),

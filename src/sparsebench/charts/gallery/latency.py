@@ -19,10 +19,10 @@ TITLE = "Time and memory versus length"
 NEEDS = ("accuracy", "measurements")
 CAPTION = (
     "Median time against prompt length, both axes logarithmic, selection of what to attend to included; black is the "
-    "fastest dense backend of the same run. Bars are half the interquartile range. Below, the most device memory, or "
-    "where a device does not tell it the KV cache held; methods that evict have freed what they evicted. Each block "
-    "names its device and model: figures of two devices do not compare. The number n of timings behind a median, the "
-    "speed-up over dense and the share that selection takes are in the tooltips."
+    "fastest dense backend of the same run. Bars are half the interquartile range, where 4 timings or more tell it. "
+    "Below, the most device memory, or where a device does not tell it the KV cache held; evicting methods have freed "
+    "what they evicted. Each block names its device and model: figures of two devices do not compare. The number n of "
+    "timings behind a median, the speed-up over dense and the share that selection takes are in the tooltips."
 )
 
 COLUMNS = (
@@ -68,7 +68,7 @@ def _blocks(sparse: pl.DataFrame, whole: pl.DataFrame, methods: Methods) -> list
         .with_columns(
             method=pl.lit(DENSE),
             time_ms=pl.col("baseline_ms"),
-            spread_ms=pl.lit(0.0),
+            spread_ms=pl.lit(None, pl.Float64),
             speedup=pl.lit(1.0),
             density=pl.lit(1.0),
             estimation_ms=pl.lit(0.0),
@@ -82,7 +82,9 @@ def _blocks(sparse: pl.DataFrame, whole: pl.DataFrame, methods: Methods) -> list
     frame = pl.concat([sparse, dense]).with_columns(
         panel=pl.format("sparsity {}", pl.col("sparsity").round(4)),
         place=pl.col("length_tok").cast(pl.Float64),
-        time_ms_low=pl.max_horizontal(pl.col("time_ms") - pl.col("spread_ms"), pl.col("time_ms") / 2),
+        time_ms_low=pl.when(pl.col("spread_ms").is_not_null()).then(
+            pl.max_horizontal(pl.col("time_ms") - pl.col("spread_ms"), pl.col("time_ms") / 2)
+        ),
         time_ms_high=pl.col("time_ms") + pl.col("spread_ms"),
         memory=pl.col(memory),
         memory_low=pl.col(memory),

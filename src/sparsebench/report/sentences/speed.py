@@ -28,10 +28,7 @@ def sentences(rows: Numbered) -> Iterator[Markup]:
         top = max(r["sparsity"] for r in group if r["length_tok"] == longest)
         last = [r for r in group if r["length_tok"] == longest and r["sparsity"] == top]
         last.sort(key=lambda r: (-r["speedup"], r["method"]))
-        text = Markup(
-            "On {}, {} ({}) in {}, {} tokens, {}, sparsity {}: speed relative to dense (median of {} timings, ± half "
-            "their interquartile range) is {}"
-        ).format(
+        text = Markup("On {}, {} ({}) in {}, {} tokens, {}, sparsity {}: speed relative to dense ({}) is {}").format(
             device,
             KINDS[kind],
             model,
@@ -39,7 +36,7 @@ def sentences(rows: Numbered) -> Iterator[Markup]:
             f"{longest:,}",
             "1 row" if count == 1 else f"{count} rows",
             f"{top:g}",
-            spanned([r["readings"] for r in last]),
+            _median(last),
             listed([Markup("{} for <b>{}</b>").format(_speed(r), r["method"]) for r in last]),
         )
         crossings = [f"{r['method']} from {r['length_tok']:,}" for r in _crossings(group, top)]
@@ -48,7 +45,15 @@ def sentences(rows: Numbered) -> Iterator[Markup]:
         yield text + "."
 
 
+def _median(rows: list[Row]) -> str:
+    readings = [r["readings"] for r in rows]
+    text = f"median of {spanned(readings)} {'timing' if set(readings) == {1} else 'timings'}"
+    return text if all(r["spread_ms"] is None for r in rows) else f"{text}, ± half their interquartile range"
+
+
 def _speed(row: Row) -> Markup:
+    if row["spread_ms"] is None:
+        return linked(f"{row['speedup']:.3g}", row)
     return linked(f"{row['speedup']:.3g} ± {row['speedup'] * row['spread_ms'] / row['time_ms']:.1g}", row)
 
 
@@ -59,7 +64,7 @@ def _crossings(group: list[Row], sparsity: float) -> list[Row]:
         lines = [r for r in group if r["method"] == method and r["sparsity"] == sparsity]
         faster = None
         for row in sorted(lines, key=lambda r: -r["length_tok"]):
-            if row["time_ms"] + row["spread_ms"] >= row["baseline_ms"]:
+            if row["spread_ms"] is None or row["time_ms"] + row["spread_ms"] >= row["baseline_ms"]:
                 break
             faster = row
         if faster is not None:
