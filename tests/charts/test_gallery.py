@@ -18,6 +18,7 @@ from sparsebench.charts.palette import looks
 from sparsebench.charts.registry import chart_constant, chart_names, load_chart, spec_of
 from sparsebench.charts.render import render_chart
 from sparsebench.errors import UserError
+from sparsebench.stats.tolerance import tolerance_table
 from sparsebench.tables import write_table
 from tests.charts.made import frame, line, tables_of
 from tests.stats.synthetic import scores_table
@@ -251,6 +252,22 @@ def test_the_known_side_of_an_interval_is_drawn(tables: Tables) -> None:
     assert 0 < len(one_sided) < len(rows)
     assert all(row["at_low"] == row["tolerated_low"] < row["at_high"] == row["tolerated"] for row in one_sided)
     assert all(row["at_high"] == row["tolerated_high"] for row in rows if row not in one_sided)
+
+
+def test_no_task_tolerates_less_than_the_worst(tables: Tables) -> None:
+    # niah_hex keeps all by the mean but is shown to nowhere; niah_prose is shown to up to 0.5, and fails at 0.8.
+    hex_, low = pl.col("task") == "niah_hex", pl.col("sparsity") <= 0.5
+    accuracy = tables.accuracy.with_columns(
+        kept=pl.when(hex_ | low).then(1.0).otherwise(0.5),
+        kept_low=pl.when(~hex_ & low).then(0.99).otherwise(0.5),
+    )
+    tolerance = pl.DataFrame(pl.from_arrow(tolerance_table(accuracy.to_arrow())))
+    made = load_chart("tolerance").build(replace(tables, accuracy=accuracy, tolerance=tolerance)).to_dict()
+    for rows in made["datasets"].values():
+        ranks = {(r["method"], r["length"], r["task"]): r["rank"] for r in rows}
+        for method, length, task in ranks:
+            assert ranks[method, length, "worst task"] <= ranks[method, length, task]
+            assert ranks[method, length, "niah_prose"] < ranks[method, length, "niah_hex"]
 
 
 def test_no_panel_slips_under_the_heading_of_a_missing_one(tables: Tables) -> None:

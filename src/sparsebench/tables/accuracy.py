@@ -64,7 +64,7 @@ TOLERANCE = pa.schema(
         ),
         maybe("next_sparsity", FLOAT, "lowest sparsity run at which it does not hold"),
         field("n", INT, "fewest samples scored at any of its sparsities", "samples"),
-        field("worst", BOOL, "the task of this model, length and method that tolerates least"),
+        field("worst", BOOL, "the task of this model, length and method that has the lowest by_mean, then tolerance"),
     ]
 )
 

@@ -20,8 +20,8 @@ CAPTION = (
     "Highest sparsity up to which a method keeps at least the share of the dense score that the heading names (large "
     "figure and shade), and up to which the lower end of the paired 95 % interval says so too ('sure'); every lower "
     "sparsity that was run holds as well. '<' says that it fails at the lowest sparsity run, '≥' that it holds at the "
-    "highest. With few samples little is sure: n is in the tooltips. The last row of each panel is the worst task. "
-    "Oracle and random are controls. A task without signal at any length is left out."
+    "highest. With few samples little is sure: n is in the tooltips. The last row of each panel is the worst task by "
+    "the large figure. Oracle and random are controls. A task without signal at any length is left out."
 )
 
 WORST = "worst task"
