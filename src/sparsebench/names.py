@@ -6,7 +6,7 @@ from typing import Literal
 
 from sparsebench.config import Config
 from sparsebench.errors import UserError, unknown
-from sparsebench.spec import MethodSpec, TaskSpec
+from sparsebench.spec import MethodSpec, MethodSpecs, TaskSpec
 from sparsebench.tasks.registry import load_task
 
 PHASES: tuple[Literal["prefill", "decode"], ...] = ("prefill", "decode")
@@ -16,6 +16,13 @@ def method_spec(config: Config, phase: Literal["prefill", "decode"], label: str)
     """The method of a config entry, without its digest."""
     entry = config.method(phase, label)
     return MethodSpec(label=label, method=entry.class_ or entry.method or label, params=entry.params)
+
+
+def method_specs(config: Config) -> MethodSpecs:
+    """All methods of a config but dense, without their digests."""
+    labels = {phase: [label for label in getattr(config, phase) if label != "dense"] for phase in PHASES}
+    prefill, decode = (tuple(method_spec(config, phase, label) for label in labels[phase]) for phase in PHASES)
+    return MethodSpecs(prefill=prefill, decode=decode)
 
 
 def task_spec(config: Config, label: str) -> TaskSpec:

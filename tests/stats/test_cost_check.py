@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
 import pytest
 
+from sparsebench.cli import main
 from sparsebench.spec import MethodSpecs
 from sparsebench.stats.cost_check import cost_check_table
-from sparsebench.tables import COST_CHECK, MEASUREMENTS
+from sparsebench.tables import ACCURACY, COST_CHECK, MEASUREMENTS, write_table
 from tests.stats.synthetic import models_table
 
 PUBLISHED = Path(__file__).parents[2] / "resources" / "measurements" / "h200_attention.csv"
@@ -66,3 +68,24 @@ def test_published_attention_times_beside_the_model() -> None:
         "ada_snapkv": (1.5, 2.5),
         "quest": (2.0, 3.0),
     }
+
+
+def test_at_the_terminal_methods_are_those_of_the_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = {"models": {"m": {"path": "x"}}, "tasks": {"ruler_niah": None}, "lengths": [32768]}
+    config["decode"] = {"dense": None, "pages": {"method": "quest"}}
+    timed = [measured(model="m", method=label) for label in ("pages", "quest", "elsewhere")]
+    write_table(pa.Table.from_pylist(timed, schema=MEASUREMENTS), tmp_path / "by_hand.arrow")
+    call = ["query", "cost-check", "--tables", str(tmp_path)]
+    by_hand = [*call, "--measurements", str(tmp_path / "by_hand.arrow")]
+
+    def told(call: list[str]) -> list[str]:
+        assert main(call) == 0
+        return [line.split()[4] for line in capsys.readouterr().out.splitlines()[1:-1]]
+
+    assert told(by_hand) == ["quest"]  # no run: labels are names
+    write_table(ACCURACY.empty_table(), tmp_path / "accuracy.arrow", {"config": json.dumps(config)})
+    assert told(by_hand) == ["pages", "quest"]
+    # Without a file of its own it tells what the run's table says, whatever the labels.
+    of_run = check(measured(model="m")).with_columns(method=pl.lit("mine")).to_arrow().cast(COST_CHECK)
+    write_table(of_run, tmp_path / "cost_check.arrow")
+    assert told(call) == ["mine"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ from sparsebench.commands.arguments import Commands, command
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from sparsebench.spec import MethodSpecs
 
 
 def add(commands: Commands) -> None:
@@ -50,7 +53,7 @@ def add(commands: Commands) -> None:
 
     sub = command(questions, "cost-check", "what the cost model says beside what was measured", _cost_check)
     sub.add_argument(
-        "--measurements", type=Path, metavar="FILE", help="default: measurements.arrow of the folder of tables"
+        "--measurements", type=Path, metavar="FILE", help="measured elsewhere; default: what the run measured"
     )
     _which(sub)
 
@@ -146,17 +149,34 @@ def _effects(given: argparse.Namespace) -> None:
 
 
 def _cost_check(given: argparse.Namespace) -> None:
+    table = _read(given, "cost_check") if given.measurements is None else _checked(given)
+    print("Nothing measured that the cost model prices." if table.is_empty() else _text(_asked(table, given), _CHECK))
+    print("excess: time_share over cost_share, 1 where the clock agrees with the cost model")
+
+
+def _checked(given: argparse.Namespace) -> pl.DataFrame:
+    """``--measurements`` beside the cost model, with the models and methods of the run where there is one."""
     import polars as pl
 
-    from sparsebench.spec import MethodSpecs
     from sparsebench.stats.cost_check import cost_check_table
     from sparsebench.tables import MODELS
 
     known = (given.tables / "models.arrow").is_file()
     models = _read(given, "models").to_arrow() if known else MODELS.empty_table()
-    table = pl.DataFrame(pl.from_arrow(cost_check_table(_timings(given).to_arrow(), models, MethodSpecs())))
-    print("Nothing measured that the cost model prices." if table.is_empty() else _text(_asked(table, given), _CHECK))
-    print("excess: time_share over cost_share, 1 where the clock agrees with the cost model")
+    return pl.DataFrame(pl.from_arrow(cost_check_table(_timings(given).to_arrow(), models, _methods(given))))
+
+
+def _methods(given: argparse.Namespace) -> MethodSpecs:
+    """The methods of the config that the run's tables carry; none where they carry none."""
+    from sparsebench.config import parse_config
+    from sparsebench.names import method_specs
+    from sparsebench.spec import MethodSpecs
+    from sparsebench.tables import ACCURACY, read_table
+
+    path = given.tables / "accuracy.arrow"
+    meta = (read_table(path, ACCURACY).schema.metadata or {}) if path.is_file() else {}
+    config = json.loads(meta.get(b"config", b"{}"))
+    return method_specs(parse_config(config, str(path), checked=True)) if config else MethodSpecs()
 
 
 def _equal_cost(given: argparse.Namespace) -> None:
