@@ -216,11 +216,31 @@ def test_speed_and_accuracy_meet_at_the_same_model_and_length_where_they_can(tab
         )
         for model, length in (("tiny-135m", 1024), ("other", 131072))
     ]
-    exact = paired(tables.frontier, frame("measurements", timed))
+    exact = paired(tables.frontier, frame("measurements", timed)).filter(pl.col("model") == "tiny-135m")
     assert exact.select("timed_model", "timed_tok", "length_tok").rows() == [("tiny-135m", 1024, 1024)]
     far = paired(tables.frontier, frame("measurements", timed[1:]))
     far = far.filter(pl.col("model") == "tiny-135m")
     assert far.select("timed_model", "timed_tok", "length_tok").rows() == [("other", 131072, 2048)]
+
+
+def test_a_match_of_one_model_and_phase_leaves_the_others_their_panels(tables: Tables) -> None:
+    timed = [
+        line("measurements", kind="generation", device="d", model=model, phase=phase, method=method,
+             length_tok=length, sparsity=0.9, speedup=2.0)
+        for model, phase, method, length in (
+            ("tiny-135m", "decode", "quest", 1024),
+            ("elsewhere", "decode", "quest", 131072),
+            ("elsewhere", "prefill", "block_sparse", 131072),
+        )
+    ]  # fmt: skip
+    told = paired(tables.frontier, frame("measurements", timed)).sort("model", "phase", "timed_model")
+    assert told.select("model", "phase", "timed_model", "timed_tok", "length_tok").rows() == [
+        ("big-450m", "decode", "elsewhere", 131072, 2048),
+        ("big-450m", "decode", "tiny-135m", 1024, 2048),
+        ("big-450m", "prefill", "elsewhere", 131072, 2048),
+        ("tiny-135m", "decode", "tiny-135m", 1024, 1024),
+        ("tiny-135m", "prefill", "elsewhere", 131072, 2048),
+    ]
 
 
 def test_unknown_chart_suggests_the_nearest(tmp_path: Path) -> None:

@@ -40,7 +40,8 @@ def build(tables: Tables) -> Any:
 def paired(frontier: pl.DataFrame, measurements: pl.DataFrame) -> pl.DataFrame:
     """Lines of both tables at the same method, phase and sparsity.
 
-    Where the same model was timed at the same length, that is used. Else the longest length on either side.
+    Where a model was itself timed in that phase, at a length at which it was scored, that is used. Else every model
+    that was timed, at the longest length on either side.
     """
     kept = frontier.filter(pl.col("kept").is_not_null() & (pl.col("method") != "dense"))
     times = timed(measurements).rename({"length_tok": "timed_tok", "model": "timed_model"})
@@ -48,9 +49,8 @@ def paired(frontier: pl.DataFrame, measurements: pl.DataFrame) -> pl.DataFrame:
         "kind", "device", "timed_model", "phase", "method", "timed_tok", "sparsity", "density", "rows", "speedup"
     )
     both = kept.with_columns(pl.col("sparsity").round(6)).join(times, on=["phase", "method", "sparsity"])
-    same = both.filter((pl.col("model") == pl.col("timed_model")) & (pl.col("length_tok") == pl.col("timed_tok")))
-    if same.height:
-        both = same
+    same = (pl.col("model") == pl.col("timed_model")) & (pl.col("length_tok") == pl.col("timed_tok"))
+    both = both.filter(same | ~same.any().over("model", "phase"))
     place = ["model", "phase", "kind", "device", "timed_model", "rows"]
     return both.filter(
         pl.col("timed_tok") == pl.col("timed_tok").max().over(place),
