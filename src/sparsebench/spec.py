@@ -60,12 +60,22 @@ class TaskSpec(Spec):
     seed: int
 
 
-class CellSpec(Spec):
+class Room(Spec):
+    """Where rows run, which says nothing of what they are: changing it recomputes none.
+
+    At most ``batch_rows`` of them decode together in at most ``memory_mib`` MiB beside the weights (None: what the
+    device has free); one prompt and its rows always run. ``ranks`` processes hold the model, one per GPU.
+    """
+
+    batch_rows: int = 32
+    memory_mib: int | None = None
+    ranks: int = 1
+
+
+class CellSpec(Room):
     """One (model, prefill method, task, length): one job, one model load.
 
     Its rows are the product of samples, ``prefill.sparsities`` and all (decode method, sparsity) pairs of ``decode``.
-    At most ``batch_rows`` of them decode together in at most ``memory_mib`` MiB beside the weights (None: what the
-    device has free); one prompt and its rows always run. ``ranks`` processes hold the model, one per GPU.
     """
 
     model: str
@@ -77,6 +87,3 @@ class CellSpec(Spec):
     dtype: DType = "auto"
     impl: Impl = "auto"
     cache: Cache = "shared"
-    batch_rows: int = 32
-    memory_mib: int | None = None
-    ranks: int = 1

@@ -93,6 +93,15 @@ def test_a_key_of_the_analysis_is_no_matter_of_cells(study: Study) -> None:
     assert not planned.keys() & {"fetch_model", "synthesise_task", "infer_cell", "score_cell"}
 
 
+def test_more_room_recomputes_nothing_and_serves_new_rows(study: Study) -> None:
+    study.config["engine"] = {"batch_rows": 3, "memory_mib": 300}
+    assert jobs(study.run(SCORES)) == {"collect_scores": 1}  # which states the config
+    study.config["samples"] = 5
+    study.run(DENSE)
+    log = (study.folder / DENSE.replace("predictions", "logs/infer").replace(".arrow", ".log")).read_text()
+    assert "at most 3 rows" in log and "300 MiB" in log, log
+
+
 def test_a_renamed_method_finds_its_rows(study: Study) -> None:
     study.config["decode"]["yours"] = study.config["decode"].pop("mine")
     study.run(DENSE)

@@ -19,10 +19,17 @@ rule infer_cell:
         ),
         gpu=lambda w: GRID.gpu_request(w.model)[0],
         gres=lambda w: GRID.gpu_request(w.model)[1],
+        nodes=1,
+        # No parameters: another batch or more GPUs leave finished cells as they are.
+        room=lambda w: GRID.cell(key_of(w)).model_dump_json(
+            include=set(Room.model_fields)
+        ),
     params:
-        cell=lambda w: GRID.cell(key_of(w)).model_dump_json(),
+        cell=lambda w: GRID.cell(key_of(w)).model_dump_json(
+            exclude=set(Room.model_fields)
+        ),
         source=lambda w: GRID.engine_digest,
         journal="results/journal/{model}/{prefill}/{task}/{length}.jsonl",
     shell:
-        "sparsebench infer --cell {params.cell:q} --model {input.model} --samples {input.samples}"
+        "sparsebench infer --cell {params.cell:q} --room {resources.room:q} --model {input.model} --samples {input.samples}"
         " --journal {params.journal} --output {output} 2>&1 | tee {log}"

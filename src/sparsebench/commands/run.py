@@ -11,7 +11,7 @@ from pathlib import Path
 from sparsebench.commands.arguments import Commands, command, output, spec
 from sparsebench.models.rope import Rope
 from sparsebench.models.source import ModelSource
-from sparsebench.spec import CellSpec, TaskSpec
+from sparsebench.spec import CellSpec, Room, TaskSpec
 
 
 def add(commands: Commands) -> None:
@@ -32,6 +32,7 @@ def add(commands: Commands) -> None:
 
     sub = command(commands, "infer", "answer the samples of a cell with patched attention", _infer)
     sub.add_argument("--cell", type=spec(CellSpec), required=True, metavar="JSON")
+    sub.add_argument("--room", type=spec(Room), default=Room(), metavar="JSON", help="batches and processes, at most")
     sub.add_argument("--model", type=Path, required=True, metavar="MODEL.JSON")
     sub.add_argument("--samples", type=Path, required=True, metavar="FILE", help="samples (.arrow)")
     sub.add_argument("--journal", type=Path, required=True, metavar="FILE", help="finished rows, kept over runs")
@@ -72,7 +73,8 @@ def _infer(given: argparse.Namespace) -> None:
     from sparsebench.tables import SAMPLES, read_table, write_table
 
     samples = read_table(given.samples, SAMPLES)
-    table = infer_cell(given.cell, given.model.parent, samples, given.journal)
+    cell = given.cell.model_copy(update=given.room.model_dump())
+    table = infer_cell(cell, given.model.parent, samples, given.journal)
     write_table(table, given.output, stamp(cell=given.cell.model_dump_json(), device=device_name()))
 
 
