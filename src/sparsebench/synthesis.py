@@ -18,7 +18,7 @@ from sparsebench.tables import SAMPLES
 from sparsebench.tasks.base import Sample, Task
 from sparsebench.tasks.draw import Draw, stable_seed
 from sparsebench.tasks.registry import load_task
-from sparsebench.tasks.window import Encoded, Misfit, Window, load_tokenizer, too_short
+from sparsebench.tasks.window import Encoded, Misfit, Window, load_tokenizer, too_short, vocabulary_digest
 
 
 def sample_digest(prompt_ids: Sequence[int], max_new_tok: int, stop: Sequence[str]) -> str:
@@ -74,12 +74,13 @@ def synthesise(task: TaskSpec, tokenizer: str, tokenizer_dir: Path, length_tok: 
 
     Returns
     -------
-    Table of the schema ``SAMPLES``.
+    Table of the schema ``SAMPLES``; its metadata state the ``vocabulary`` of the tokens.
     """
     if length_tok < 1:
         raise UserError(f"task {task.label}: length_tok is {length_tok}; allowed: at least 1")
     generator = load_task(task)
-    window = Window(load_tokenizer(tokenizer_dir), length_tok)
+    loaded = load_tokenizer(tokenizer_dir)
+    window = Window(loaded, length_tok)
     columns: dict[str, list[Any]] = {name: [] for name in SAMPLES.names}
     for index in range(task.samples):
         sample, encoded, draw = make_sample(generator, task, index, tokenizer, window)
@@ -102,4 +103,4 @@ def synthesise(task: TaskSpec, tokenizer: str, tokenizer_dir: Path, length_tok: 
         }
         for name, value in row.items():
             columns[name].append(value)
-    return pa.table(columns, schema=SAMPLES)
+    return pa.table(columns, schema=SAMPLES.with_metadata({"vocabulary": vocabulary_digest(loaded)}))

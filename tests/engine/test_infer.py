@@ -17,6 +17,7 @@ from sparsebench.models.info import describe_folder, write_info
 from sparsebench.spec import CellSpec, MethodSpec, Sweep
 from sparsebench.synthesis import sample_digest
 from sparsebench.tables import PREDICTIONS, SAMPLES
+from sparsebench.tasks.window import load_tokenizer, vocabulary_digest
 
 
 def _samples(count: int, length: int = 90, max_new_tok: int = 5) -> pa.Table:
@@ -167,3 +168,12 @@ def test_a_prompt_that_does_not_fit_is_an_error_that_names_task_length_and_limit
 def test_too_few_samples_is_an_error(run):
     with pytest.raises(UserError, match="5 samples wanted, the table has 2"):
         run(_cell(5), _samples(2))
+
+
+def test_samples_of_another_vocabulary_are_refused(run, tiny_llama_dir):
+    samples = _samples(2)
+    lent = samples.set_column(0, "tokenizer", pa.array(["other"] * 2))
+    same = vocabulary_digest(load_tokenizer(tiny_llama_dir))
+    assert run(_cell(2), lent.replace_schema_metadata({"vocabulary": same}))[1] == (2, 0, 2)
+    with pytest.raises(UserError, match=r"models\.tiny\.tokenizer: the vocabulary of other"):
+        run(_cell(2, _sweep("quest", 0.5)), lent.replace_schema_metadata({"vocabulary": "of another"}))

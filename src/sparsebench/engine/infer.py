@@ -26,6 +26,7 @@ from sparsebench.methods.base import DecodeMethod, PrefillMethod
 from sparsebench.models.info import ModelInfo, read_info
 from sparsebench.spec import CellSpec, MethodSpec
 from sparsebench.tables import PREDICTIONS
+from sparsebench.tasks.window import load_tokenizer, vocabulary_digest
 
 log = logging.getLogger("sparsebench")
 
@@ -73,6 +74,19 @@ def _check_fits(cell: CellSpec, rows: Sequence[_Row], limit: int) -> None:
                 f"{cell.task} at {cell.length_tok} tokens, sample {row.sample['sample']}: prompt and answer need "
                 f"{need} tokens, {cell.model} takes {limit}; prompts are never cut: lower `lengths` in the config"
             )
+
+
+def _check_vocabulary(cell: CellSpec, samples: pa.Table, info: ModelInfo) -> None:
+    """Ids that another model's tokenizer made must mean the same to this one."""
+    lender = samples["tokenizer"][0].as_py()
+    if lender == cell.model:
+        return
+    stated = (samples.schema.metadata or {}).get(b"vocabulary", b"").decode()
+    if vocabulary_digest(load_tokenizer(Path(info.folder))) != stated:
+        raise UserError(
+            f"models.{cell.model}.tokenizer: the vocabulary of {lender} is not that of {cell.model}; allowed: a model "
+            "with the same tokenizer, or no key for samples of its own"
+        )
 
 
 def _jobs(
@@ -160,6 +174,7 @@ def infer_cell(cell: CellSpec, model_dir: Path, samples: pa.Table, journal: Path
         log.info("%s / %s / %s / %d: %d rows, %d in the journal", cell.model, cell.prefill.spec.label, cell.task,
                  cell.length_tok, len(rows), reused)  # fmt: skip
         if missing:
+            _check_vocabulary(cell, samples, info)
             with started(cell, info, _longest(cell, samples)) as worker:
                 # by all rows, not the missing ones: a cell that is resumed goes on with the arithmetic it began with
                 worker.quicken(ceil(len(rows) / cell.batch_rows) * max(row.sample["max_new_tok"] for row in rows))

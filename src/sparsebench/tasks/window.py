@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from bisect import bisect_right
@@ -71,6 +72,12 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     if not tokenizer.is_fast:
         raise UserError(f"{folder}: {type(tokenizer).__name__} gives no offsets; a tokenizer.json is needed")
     return tokenizer
+
+
+def vocabulary_digest(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Digest of which token each id stands for: models that answer each other's samples share it."""
+    entries = sorted((i, token) for token, i in tokenizer.get_vocab().items())
+    return hashlib.sha256(json.dumps(entries).encode()).hexdigest()[:16]
 
 
 def _plain(folder: Path) -> bool:
