@@ -81,6 +81,14 @@ def test_a_model_of_unknown_size_is_left_out_and_said(tmp_path: Path) -> None:
     assert "left out: other" in said and "results/models/other/model.json" in said
 
 
+def test_a_size_goes_with_the_weights_and_not_with_the_label(tmp_path: Path) -> None:
+    models = {"mine": {"preset": "qwen2.5-14b"}, "qwen2.5-32b": {"hub": "me/other"}}
+    planner = _planner(tmp_path, models=models)
+    assert [plan.model for plan in planner.models()] == ["mine"]
+    assert planner.shape("mine").parameters / 1e9 == pytest.approx(PUBLISHED["qwen2.5-14b"], rel=0.01)
+    assert "left out: qwen2.5-32b" in "\n".join(planner.lines())
+
+
 def test_an_unknown_gpu_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="unknown GPU 'h10'; did you mean 'h100'"):
         _planner(tmp_path, gpu="h10")

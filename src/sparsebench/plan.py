@@ -16,6 +16,7 @@ from sparsebench.errors import unknown
 from sparsebench.grid import Grid, Key
 from sparsebench.methods import load_method
 from sparsebench.methods.base import DecodeMethod, PrefillMethod
+from sparsebench.models.presets import presets
 from sparsebench.spec import Sweep
 
 ANSWER_TOK = 100  # the answers of most tasks are shorter
@@ -85,9 +86,9 @@ class Planner:
             return ModelShape.from_folder(Path(info.folder), model, info.rope)
         if entry.path is not None:
             return ModelShape.from_folder(Path(entry.path).expanduser(), model, entry.rope)
+        known = next((name for name, preset in presets().items() if preset["hub"] == entry.hub), None)
         published = yaml.safe_load(SHAPES.read_text())
-        name = entry.preset or model
-        return ModelShape.from_config(published[name], model, entry.rope) if name in published else None
+        return ModelShape.from_config(published[known], model, entry.rope) if known else None
 
     def models(self) -> Iterator[ModelPlan]:
         """One plan per model, in the config's order."""
