@@ -196,3 +196,7 @@ def test_ruler_fwe(case: Case) -> None:
 )
 def test_ruler_qa(case: Case) -> None:
     check(RulerQa().score(case[0], ("Denver Broncos", "Broncos"), {}), case)
+
+
+def test_spaces_of_a_text_are_no_control_characters() -> None:
+    assert RulerQa().score(" 42\u00a0km\u2009wide", ("42\u00a0km\u2009wide",), {}).value == 1

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal
 
+from sparsebench.errors import UserError
 from sparsebench.tasks.base import Positive, Sample, Score, Task
 from sparsebench.tasks.draw import Draw
 from sparsebench.tasks.haystack import hide, prose
@@ -52,6 +53,10 @@ class LongGeneration(Task):
     items: Positive = 100
     groups: Positive = 20
     answer_prefix: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind == "aggregate" and self.groups > len(words("nouns")):
+            raise UserError(f"groups is {self.groups}; allowed: at most {len(words('nouns'))}, the names there are")
 
     def metric_name(self) -> str:
         """``sequence_match`` or ``totals``."""

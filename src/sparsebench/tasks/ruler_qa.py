@@ -23,6 +23,8 @@ class RulerQa(Task):
     - Chance: 0 for one who has not read the documents (yes/no questions of HotpotQA: up to 0.5).
     - Isolates: finding by content and reading; with HotpotQA, joining two documents.
     - Length: distractor documents grow in number; the questions stay the same.
+    - Departures: ``squad`` as fetched is the development set of SQuAD 1.1, whose questions all have answers; RULER
+      takes that of SQuAD 2.0 and leaves out those without.
 
     Parameters
     ----------

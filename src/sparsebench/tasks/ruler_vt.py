@@ -6,9 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from sparsebench.tasks.base import Count, Positive, Sample, Score, Task
+from pydantic import Field
+
+from sparsebench.tasks.base import Count, Sample, Score, Task
 from sparsebench.tasks.draw import Draw, belongs
 from sparsebench.tasks.haystack import hide, noise, prose
 from sparsebench.tasks.recall import iou, recall
@@ -56,7 +58,7 @@ class RulerVt(Task):
     minimum_tok = 512
     source = "RULER, arXiv:2404.06654"
 
-    chains: Positive = 1
+    chains: Annotated[int, Field(ge=1, le=10_000)] = 1  # more have no values of five digits left
     hops: Count = 4
     haystack: Literal["noise", "prose"] = "noise"
     example: bool = True
