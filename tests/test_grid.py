@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sparsebench.config import parse_config
+from sparsebench.errors import UserError
 from sparsebench.grid import Grid, Key
 
 
@@ -157,3 +158,18 @@ def test_each_method_is_timed_at_its_own_sparsities() -> None:
     assert g.measured(controls=True) == ["block_sparse", "oracle", "quest", "snapkv"]
     found = {(s.phase, s.spec.label, s.sparsities) for s in g.measured_sweeps(["block_sparse", "snapkv"])}
     assert found == {("prefill", "block_sparse", (0.5, 0.8, 0.9)), ("decode", "snapkv", (0.8,))}
+
+
+def test_a_model_of_its_own_dtype_is_run_and_timed_in_it() -> None:
+    g = grid(
+        models={"m": {"path": "/nowhere", "dtype": "float16"}, "n": {"path": "/nowhere"}}, engine={"dtype": "bfloat16"}
+    )
+    assert (g.dtype("m"), g.dtype("n"), g.dtype("random-weights")) == ("float16", "bfloat16", "bfloat16")
+    assert g.cell(Key("m", "dense", "niah", 256)).dtype == "float16"
+
+
+def test_a_local_config_that_is_none_is_named(tmp_path: Path) -> None:
+    for text in ("{", "[]"):
+        (tmp_path / "config.json").write_text(text)
+        with pytest.raises(UserError, match=r"models\.m\.path: .*config.json is no JSON object"):
+            grid(models={"m": {"path": str(tmp_path)}}).cells  # noqa: B018

@@ -13,10 +13,11 @@ from typing import Literal
 from sparsebench.config import Config
 from sparsebench.engine.digest import engine_digest
 from sparsebench.entries import MethodEntry
+from sparsebench.errors import UserError
 from sparsebench.methodfiles import method_file
 from sparsebench.names import method_spec, task_spec
 from sparsebench.source import source_digest
-from sparsebench.spec import CellSpec, MethodSpec, MethodSpecs, PhasedSweep, Sweep, TaskSpec
+from sparsebench.spec import CellSpec, DType, MethodSpec, MethodSpecs, PhasedSweep, Sweep, TaskSpec
 
 DENSE = "dense"
 Phase = Literal["prefill", "decode"]
@@ -99,13 +100,23 @@ class Grid:
         if entry.path is not None:
             file = Path(entry.path).expanduser() / "config.json"
             if file.is_file():
-                config = json.loads(file.read_text())
-                return config.get("text_config", config).get("max_position_embeddings")
+                try:
+                    config = json.loads(file.read_bytes())
+                    return config.get("text_config", config).get("max_position_embeddings")
+                except (ValueError, AttributeError):
+                    raise UserError(
+                        f"models.{model}.path: {file} is no JSON object; allowed: what transformers saves"
+                    ) from None
         return None
 
     def tokenizer(self, model: str) -> str:
         """Label of the model whose tokenizer, and so whose samples, this model uses."""
         return self.config.models[model].tokenizer or model
+
+    def dtype(self, model: str) -> DType:
+        """Number format of a model, or of random weights: its own, else the engine's."""
+        entry = self.config.models.get(model)
+        return (entry and entry.dtype) or self.config.engine.dtype
 
     def gpu_request(self, model: str) -> tuple[int, str | None]:
         """What a cell asks a cluster for: GPUs by number, or else generic resources by name."""
@@ -158,8 +169,8 @@ class Grid:
             length_tok=key.length,
             samples=self.task(key.task).samples,
             ranks=max(1, model.gpus),
-            **self.config.engine.model_dump(exclude={"threads", "gpu_request"})
-            | ({"dtype": model.dtype} if model.dtype else {}),
+            dtype=self.dtype(key.model),
+            **self.config.engine.model_dump(exclude={"threads", "gpu_request", "dtype"}),
         )
 
     def methods(self) -> MethodSpecs:

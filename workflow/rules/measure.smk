@@ -23,6 +23,7 @@ rule measure_attention:
         runtime=240,
         gpu=lambda w: GRID.measuring_gpu()[0],
         gres=lambda w: GRID.measuring_gpu()[1],
+        nodes=1,
     params:
         sweeps=lambda w: sweeps_of(w.method),
         shape=lambda w: (
@@ -53,10 +54,11 @@ rule measure_generation:
         runtime=480,
         gpu=lambda w: GRID.measuring_gpu(w.model)[0],
         gres=lambda w: GRID.measuring_gpu(w.model)[1],
+        nodes=1,
     params:
         weights=weights_flag,
         sweeps=lambda w: sweeps_of(w.method),
-        numbers=f"--impl {GRID.config.engine.impl} --dtype {GRID.config.engine.dtype}",
+        numbers=lambda w: f"--impl {GRID.config.engine.impl} --dtype {GRID.dtype(w.model)}",
         source=lambda w: source_digest(PACKAGE / "measure" / "generation.py"),
     shell:
         "sparsebench measure generation {params.weights} {input} --label {wildcards.model} {params.sweeps}"
@@ -80,11 +82,12 @@ rule measure_fanout:
         runtime=480,
         gpu=lambda w: GRID.measuring_gpu(w.model)[0],
         gres=lambda w: GRID.measuring_gpu(w.model)[1],
+        nodes=1,
     params:
         weights=weights_flag,
         sweeps=lambda w: sweeps_of(*GRID.measured(controls=True)),
         new=lambda w: MEASURE.generation.fanout_tok,
-        numbers=f"--impl {GRID.config.engine.impl} --dtype {GRID.config.engine.dtype}",
+        numbers=lambda w: f"--impl {GRID.config.engine.impl} --dtype {GRID.dtype(w.model)}",
         source=lambda w: source_digest(PACKAGE / "measure" / "fanout.py"),
     shell:
         "sparsebench measure fanout {params.weights} {input} --label {wildcards.model} {params.sweeps}"
