@@ -9,6 +9,8 @@ CORES ?= $(shell nproc)
 CONFIG ?= config/config.yaml
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 READY := .venv/ready
+# The demo and the small studies are made for a CPU: a job per core would crowd one GPU.
+demo studies: export CUDA_VISIBLE_DEVICES :=
 WORKFLOW := snakemake --snakefile Snakefile --cores $(CORES) --configfile $(CONFIG)
 
 help:  ## say what there is

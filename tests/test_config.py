@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import yaml
 
 from sparsebench.cli import main
-from sparsebench.config import Config, config_schema, parse_config, read_config
+from sparsebench.config import Config, config_schema, parse_config, read_config, read_yaml
 from sparsebench.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -99,6 +100,24 @@ def measuring(**generation: Any) -> dict[str, Any]:
         ({"decode": {"x": {"method": "quest", "class": "a.py:B"}}}, "decode.x", ("both method and class",)),
         ({"decode": {"x": {"class": "nowhere.py:Mine"}}}, "decode.x", ("nowhere.py", "no file")),
         ({"engine": {"dtype": "float8"}}, "engine.dtype", ("'float8'", "bfloat16")),
+        ({"models": {"a" * 101: {"path": "x"}}}, "models.aaa", ("at most 100",)),
+        ({"models": {"m": {"preset": ["a"]}}}, "models.m", ("no preset",)),
+        (
+            {"models": {"m": {"path": "c", "rope": YARN | {"factor": float("inf")}}}},
+            "models.m.rope.factor",
+            ("finite",),
+        ),
+        ({"tasks": {"ruler_niah": {"models": []}}}, "tasks.ruler_niah.models", ("at least 1",)),
+        ({"tasks": {"x": {"task": "ruler_vt", "params": {"chains": 20_000}}}}, "tasks: x", ("chains", "10000")),
+        (
+            {"tasks": {"x": {"task": "long_generation", "params": {"kind": "aggregate", "groups": 500}}}},
+            "tasks: x",
+            ("groups is 500", "at most"),
+        ),
+        ({"decode": {"x": {"class": "docs/methods.md:Mine"}}}, "decode.x", ("docs/methods.md:Mine", "file.py:Class")),
+        ({"decode": {"d": {"method": "dense", "sparsity": [0.5]}}}, "decode.d", ("dense is always there",)),
+        ({"decode": {"best": {"method": "oracle"}}}, "decode.best", ("oracle is a control", "oracle_best")),
+        ({"decode": {"random_pages": {"method": "quest"}}}, "decode.random_pages", ("quest is no control", "random")),
         ({"measure": {"attention": {"lengths": [64], "kv_heads": 5}}}, "measure.attention", ("32 heads", "5 kv_heads")),
         (measuring(models=["n"]), "measure", ("unknown model 'n'", "measure.generation.models")),
         (measuring(random_weights={"tiny": "config.json"}), "measure.generation.random_weights.tiny", ("another",)),
@@ -137,12 +156,27 @@ def test_the_command_line_prints_mistakes_and_no_traceback(tmp_path: Path, capsy
     assert "bad.yaml has 2 mistakes" in message and "Traceback" not in message
 
 
-@pytest.mark.parametrize("text", ["lengths: [", "- a\n- b\n", ""], ids=["broken", "list", "empty"])
+@pytest.mark.parametrize("text", ["lengths: [", "- a\n- b\n", "", "é"], ids=["broken", "list", "empty", "latin"])
 def test_files_that_hold_no_config(tmp_path: Path, text: str) -> None:
     file = tmp_path / "c.yaml"
-    file.write_text(text)
+    file.write_text(text, encoding="latin-1")
     with pytest.raises(UserError, match=r"c\.yaml"):
         read_config(file)
+
+
+def test_a_key_that_stands_twice_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("lengths: [512]\ndecode:\n  quest: {sparsity: [0.5]}\n  quest: {sparsity: [0.9]}\n")
+    with pytest.raises(UserError, match=r"line 4: 'quest' stands in line 3 already"):
+        read_config(file)
+    shared = "a: &a {samples: 3}\nb: {<<: *a, seed: 1}\nc: {<<: *a, samples: 4}\n"
+    file.write_text(shared)
+    assert read_yaml(file)["c"] == {"samples": 4}
+
+
+def test_keys_of_any_type_are_text() -> None:
+    """YAML takes an unquoted date for one."""
+    assert "2026-01-01" in parse_config({**GOOD, "models": {date(2026, 1, 1): {"path": "x"}}}).models
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import re
 from collections.abc import Mapping
 from itertools import takewhile
@@ -85,7 +84,7 @@ def _problems(error: ValidationError) -> list[str]:
         if problem["type"] == "extra_forbidden":
             message = "is not a key here; config/README.md lists the allowed ones"
         elif loc and loc[-1] == "[key]":
-            message = "not a label; allowed: letters, digits, '.', '_' and '-', a letter or digit first"
+            message = "not a label; allowed: at most 100 letters, digits, '.', '_' and '-', a letter or digit first"
         given = problem["input"]
         shown = "" if isinstance(given, dict) or problem["type"] in ("missing", "value_error") else f"{given!r}: "
         lines.append(f"{where}: {shown}{message}")
@@ -105,9 +104,9 @@ def parse_config(given: Mapping[str, Any], origin: str = "config", *, checked: b
     UserError
         One line for every mistake: ``where: what was given, what is allowed``.
     """
-    # Round trip: Snakemake hands over its own mapping types, and JSON knows only plain ones.
-    plain = json.loads(json.dumps(given, default=str))
     from sparsebench.names import name_problems
+
+    plain = _plain(given)
 
     problems: list[str] = []
     try:
@@ -120,6 +119,15 @@ def parse_config(given: Mapping[str, Any], origin: str = "config", *, checked: b
     if problems:
         raise _report(problems, origin)
     return config
+
+
+def _plain(given: Any) -> Any:
+    """``given`` in JSON's types: Snakemake hands over mappings of its own, and YAML knows dates."""
+    if isinstance(given, Mapping):
+        return {str(key): _plain(value) for key, value in given.items()}
+    if isinstance(given, list | tuple):
+        return [_plain(value) for value in given]
+    return given if given is None or isinstance(given, str | int | float) else str(given)
 
 
 def _sound_part(plain: dict[str, Any], error: ValidationError) -> Config:
@@ -149,12 +157,31 @@ def _report(problems: list[str], origin: str) -> UserError:
     return UserError("\n".join([f"{origin} has {many}:", *(f"  {line}" for line in problems)]))
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping, where YAML's own rule is that the last one counts."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if key.tag != "tag:yaml.org,2002:merge" and key.value in lines:
+                raise yaml.YAMLError(f"line {line}: {key.value!r} stands in line {lines[key.value]} already")
+            lines[str(key.value)] = line
+        made: dict[Any, Any] = super().construct_mapping(node, deep)
+        return made
+
+
+def read_yaml(path: Path) -> Any:
+    """What a YAML file holds; ``UserError`` where it cannot be read or names a key twice."""
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: not a readable YAML file ({error})") from None
+
+
 def read_config(path: Path) -> Config:
     """Read and check a YAML config."""
-    try:
-        given = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: not a readable YAML file ({error})") from None
+    given = read_yaml(path)
     if not isinstance(given, dict):
         raise UserError(f"{path}: holds {type(given).__name__}; allowed: a mapping, see config/README.md")
     return parse_config(given, str(path))

@@ -12,7 +12,7 @@ from sparsebench.models.source import KINDS, ModelSource
 from sparsebench.spec import Cache, DType, Impl, Spec
 
 # Labels become path parts and wildcards, so they are kept plain.
-LABEL = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+LABEL = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 
 Label = Annotated[str, Field(pattern=f"^{LABEL}$")]
 Length = Annotated[int, Field(ge=64, le=2**20, description="prompt length in tokens, chat template included")]
@@ -28,6 +28,7 @@ def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 Lengths = Annotated[tuple[Length, ...], Field(min_length=1), AfterValidator(_distinct)]
 Sparsities = Annotated[tuple[Sparsity, ...], Field(min_length=1), AfterValidator(_distinct)]
+Labels = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_distinct)]
 Samples = Annotated[int, Field(ge=1, le=100_000, description="samples per task and length")]
 
 
@@ -48,7 +49,7 @@ class ModelEntry(ModelSource):
         None, description="number format of this model; default: the engine's"
     )
     gpus: Annotated[int, Field(ge=0, le=64)] = Field(
-        1, description="GPUs that a cell asks of a cluster; the model is split over them. 0: it runs on a CPU"
+        1, description="GPUs that a cell asks of a cluster; the model is split over them. 0: it asks for none"
     )
 
     @model_validator(mode="before")
@@ -73,7 +74,7 @@ class TaskEntry(Spec):
     params: dict[str, Any] = Field({}, description="parameters of the generator")
     samples: Samples | None = Field(None, description="default: the config's samples")
     lengths: Lengths | None = Field(None, description="default: the config's lengths")
-    models: tuple[str, ...] | None = Field(None, description="labels of the models that answer it; default: all")
+    models: Labels | None = Field(None, description="labels of the models that answer it; default: all")
 
 
 class MethodEntry(Spec):
@@ -84,7 +85,7 @@ class MethodEntry(Spec):
     params: dict[str, Any] = Field({}, description="parameters of the method")
     sparsity: Sparsities | None = Field(None, description="default: the config's sparsity")
     lengths: Lengths | None = Field(None, description="lengths at which it runs; default: all")
-    models: tuple[str, ...] | None = Field(None, description="labels of the models that run it; default: all")
+    models: Labels | None = Field(None, description="labels of the models that run it; default: all")
 
     @model_validator(mode="after")
     def _one_name(self) -> MethodEntry:

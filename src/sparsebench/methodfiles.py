@@ -21,7 +21,7 @@ def is_external(spec: MethodSpec) -> bool:
 def external_parts(spec: MethodSpec) -> tuple[Path, str]:
     """File and class of a method outside the package; ``UserError`` where it names none."""
     path, _, name = spec.method.rpartition(":")
-    if not path or not name.isidentifier():
+    if not path.endswith(".py") or not name.isidentifier():
         raise UserError(
             f"method {spec.label!r}: {spec.method!r}; a method outside the package is path/to/file.py:Class"
         )

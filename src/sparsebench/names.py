@@ -40,6 +40,7 @@ def task_spec(config: Config, label: str) -> TaskSpec:
 def name_problems(config: Config) -> list[str]:
     """Every unknown name, wrong parameter and impossible pairing, one line each."""
     from sparsebench.methods import load_method  # torch: a second that jobs of a cluster need not take
+    from sparsebench.stats.configuration import CONTROLS, is_control
 
     problems: list[str] = []
 
@@ -76,8 +77,21 @@ def name_problems(config: Config) -> list[str]:
                 problems.append(
                     f"{phase}.{label}.lengths: {stray} is no length of any task; allowed: {sorted(lengths)}"
                 )
+            spec = method_spec(config, phase, label)
+            if spec.method == "dense" and label != "dense":
+                problems.append(f"{phase}.{label}: method dense; allowed: no entry (dense is always there)")
+            # Tables and charts know the controls by their labels.
+            if spec.method in CONTROLS and not is_control(label):
+                problems.append(
+                    f"{phase}.{label}: {spec.method} is a control; allowed: a label such as {spec.method}_{label}"
+                )
+            elif is_control(label) and spec.method not in CONTROLS:
+                problems.append(
+                    f"{phase}.{label}: {spec.method} is no control; allowed: a label that does not begin with "
+                    f"{' or '.join(CONTROLS)}"
+                )
             try:
-                load_method(method_spec(config, phase, label), phase)
+                load_method(spec, phase)
             except UserError as error:
                 attempt(f"{phase}.{label}", error)
     if config.measure.generation is not None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from tests.workflow.study import Study, jobs
 
+DENSE = "results/predictions/tiny/dense/niah/384.arrow"
+
 
 def test_jobs_of_a_fresh_study(fresh: Study) -> None:
     fresh.config["lengths"] = [384, 512]
@@ -35,6 +37,26 @@ def test_cells_beyond_the_model_are_dropped_and_named(fresh: Study) -> None:
     said = fresh.run("--dry-run")
     assert "dropped tiny / dense / niah / 8192: tiny takes 1024 tokens" in said
     assert jobs(said)["infer_cell"] == 2
+
+
+def test_a_study_without_a_cell_is_refused(fresh: Study) -> None:
+    fresh.config["lengths"] = [8192]
+    said = fresh.run("--dry-run", fails=True)
+    assert "no cell to compute" in said and "tiny takes 1024 tokens" in said and "Traceback" not in said
+
+
+def test_a_key_that_stands_twice_is_refused(fresh: Study) -> None:
+    command = fresh.command("--dry-run")  # writes the config
+    with (fresh.folder / "config.yaml").open("a") as file:
+        file.write("samples: 5\n")
+    done = subprocess.run(command, env=fresh.environment(), capture_output=True, text=True)
+    assert done.returncode == 1 and "'samples' stands in line" in done.stdout + done.stderr
+
+
+def test_the_gpus_of_a_cell_are_of_one_node(fresh: Study) -> None:
+    said = fresh.run("--dry-run", DENSE)
+    [resources] = re.findall(r"rule infer_cell:.*?resources: ([^\n]*)", said, re.S)
+    assert "nodes=1" in resources
 
 
 def test_jobs_of_a_cluster_read_the_workflow_without_torch(tiny_llama_dir: Path, tmp_path: Path) -> None:

@@ -5,20 +5,29 @@ from shlex import quote
 from snakemake.exceptions import WorkflowError
 
 from sparsebench.charts.registry import chart_constant, chart_file, chart_names
-from sparsebench.config import parse_config
+from sparsebench.config import parse_config, read_yaml
 from sparsebench.entries import LABEL
 from sparsebench.errors import UserError
 from sparsebench.grid import Grid, Key
 from sparsebench.jobsize import memory_mb, runtime_min, scoring_min, synthesis_min
 from sparsebench.models.info import read_info
 from sparsebench.source import PACKAGE, bytes_digest
+from sparsebench.spec import Room
 from sparsebench.stats.derived import INPUTS
 from sparsebench.tasks.registry import load_task, task_digest
 
 try:
+    # Snakemake reads them too, but says nothing of a key that stands twice.
+    if workflow.is_main_process:
+        for file in workflow.overwrite_configfiles or workflow.configfiles:
+            read_yaml(Path(file))
     GRID = Grid(
         parse_config(config, "the config", checked=not workflow.is_main_process)
     )
+    if not GRID.cells:
+        raise UserError(
+            "\n".join(["the config has no cell to compute:", *GRID.lines()])
+        )
 except UserError as mistakes:
     raise WorkflowError(str(mistakes)) from None
 
@@ -88,7 +97,7 @@ def samples_of(wildcards):
 def local_copy(wildcards):
     """The file that the config names instead of the network; none for the small corpus that ships."""
     given = GRID.config.corpora.get(wildcards.corpus, "shipped")
-    return [] if given == "shipped" else given
+    return [] if given == "shipped" else Path(given).expanduser()
 
 
 def cell_tables(kind):

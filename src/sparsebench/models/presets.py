@@ -34,7 +34,7 @@ def with_preset(label: str, entry: Any) -> Any:
     name = given.get("preset") or (None if own_source else label)
     if name is None:
         return given
-    if name not in presets():
+    if not isinstance(name, str) or name not in presets():
         return given | {"preset": name}
     base = presets()[name]
     if own_source:  # weights of one's own, facts of the preset

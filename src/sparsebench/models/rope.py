@@ -17,7 +17,7 @@ _KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # required and op
 }
 _KEPT = ("rope_theta", "partial_rotary_factor")  # the model's own, whatever the scaling
 
-Factors = tuple[Annotated[float, Field(gt=0)], ...]
+Factors = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
 
 
 class Rope(Spec):
@@ -28,7 +28,7 @@ class Rope(Spec):
     """
 
     rope_type: Literal["linear", "yarn", "llama3", "longrope"]
-    factor: Annotated[float, Field(gt=1)] = Field(description="longest length over the native one")
+    factor: Annotated[float, Field(gt=1, allow_inf_nan=False)] = Field(description="longest length over the native one")
     original_max_position_embeddings: Annotated[int, Field(ge=1)] = Field(description="native length in tokens")
     attention_factor: float | None = Field(None, description="factor on cosines and sines (yarn, longrope)")
     beta_fast: float | None = Field(None, description="turns above which channels keep their frequency (yarn)")

@@ -4,31 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-
+from sparsebench.config import read_config
 from sparsebench.errors import UserError
+from sparsebench.names import task_spec
 from sparsebench.spec import TaskSpec
 from sparsebench.tasks.base import Task
 from sparsebench.tasks.registry import load_task
 
 
 def task_specs(config: Path, samples: int | None = None) -> list[TaskSpec]:
-    """Task entries of a config, with the samples it asks for unless ``samples`` is given."""
-    try:
-        given = yaml.safe_load(config.read_text(encoding="utf-8"))
-        entries = dict(given["tasks"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise UserError(f"{config}: not a config with `tasks:` ({error})") from None
-    return [
-        TaskSpec(
-            label=label,
-            task=entry["task"],
-            params=entry.get("params") or {},
-            samples=samples or entry.get("samples") or given.get("samples", 100),
-            seed=given.get("seed", 0),
-        )
-        for label, entry in entries.items()
-    ]
+    """Tasks of a config, with the samples it asks for unless ``samples`` is given."""
+    study = read_config(config)
+    specs = [task_spec(study, label) for label in study.tasks]
+    return [spec.model_copy(update={"samples": samples}) for spec in specs] if samples else specs
 
 
 def trained_tasks(config: Path) -> dict[str, Task]:
