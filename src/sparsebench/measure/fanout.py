@@ -105,7 +105,7 @@ def _row(
         "new_tok": new_tok,
         "cache": "shared",
         "time_ms": ms,
-        "spread_ms": 0.0,
+        "spread_ms": None,
         "readings": 1,
         "baseline": "transformers",
         "baseline_ms": today_ms,
