@@ -138,3 +138,12 @@ def test_learned_sinks_are_refused_rather_than_ignored() -> None:
     )  # fmt: skip
     with pytest.raises(UserError, match="gives its attention s_aux"):
         _generator(GptOssForCausalLM(config).eval()).answer([_JOB])
+
+
+def test_weights_that_do_not_fit_are_told(tiny_llama_dir, monkeypatch):
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(torch.nn.Module, "to", full)
+    with pytest.raises(UserError, match="weights do not fit the memory that is free on cpu"):
+        load(tiny_llama_dir, "float32", torch.device("cpu"))

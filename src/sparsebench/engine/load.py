@@ -97,13 +97,18 @@ def load(
         model = AutoModelForCausalLM.from_pretrained(
             folder, config=config, dtype=pick_dtype(dtype, device), local_files_only=True, **split
         )
+        model.eval().to(device)
+    except torch.OutOfMemoryError:
+        raise UserError(
+            f"{folder}: its weights do not fit the memory that is free on {device}; allowed: fewer jobs at a time "
+            "(--resources gpu=1), or more `gpus` for the model"
+        ) from None
     except UserError as error:
         raise UserError(f"{folder}: {error}") from None
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{folder}: transformers cannot load a causal language model from it ({error})") from error
     check_interface(model, folder)
     patch(model)
-    model.eval().to(device)
     if device.type == "cuda":
         fuse_norms(model)
     log.info(
