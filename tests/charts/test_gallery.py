@@ -17,6 +17,7 @@ from sparsebench.charts.packed import vegalite_version
 from sparsebench.charts.palette import looks
 from sparsebench.charts.registry import chart_constant, chart_names, load_chart, spec_of
 from sparsebench.charts.render import render_chart
+from sparsebench.charts.style import blocks
 from sparsebench.errors import UserError
 from sparsebench.stats.tolerance import tolerance_table
 from sparsebench.tables import write_table
@@ -312,3 +313,9 @@ def test_tasks_of_one_length_fill_their_rows(tasks: int, columns: int) -> None:
     lines = pl.DataFrame({"task": [f"t{i}" for i in range(tasks)], "length": ["1,024 tokens"] * tasks})
     assert across(lines, "task") == columns
     assert across(pl.concat([lines, lines.with_columns(length=pl.lit("2,048 tokens"))]), "task") == 2
+
+
+def test_panels_of_models_stand_by_number() -> None:
+    lines = pl.DataFrame({"model": ["m-14b", "m-7b", "m-14b"], "phase": ["decode", "decode", "prefill"]})
+    drawn = blocks(lines, lambda model, phase, part: (model, phase, part.height))
+    assert drawn == [("m-7b", "decode", 1), ("m-14b", "prefill", 1), ("m-14b", "decode", 1)]

@@ -8,7 +8,7 @@ import pytest
 
 from sparsebench.config import parse_config
 from sparsebench.grid import Grid
-from sparsebench.report.phrases import bounds, share
+from sparsebench.report.phrases import bounds, places, share
 from sparsebench.report.rows import LETTERS, Numbered, numbered
 from sparsebench.report.sentences import duels, effects, fits, growth, kept, pairs, speed
 from sparsebench.report.sentences.doubts import doubts as doubts_of
@@ -402,3 +402,12 @@ def test_cells_that_were_dropped_are_told_with_their_reason() -> None:
     }
     (text,) = [plain(s) for s in doubts_of([], Grid(parse_config(config)).dropped)]
     assert text == "Not run: 1 cell of m at 4,096 tokens: m takes 2048 tokens, prompt and answer together."
+
+
+def test_models_stand_by_number_and_prefill_before_decode() -> None:
+    rows = [
+        {"model": f"qwen2.5-{size}b", "phase": phase} for size in (14, 7, 72) for phase in ("both", "decode", "prefill")
+    ]
+    assert places(rows) == [
+        (f"qwen2.5-{size}b", phase) for size in (7, 14, 72) for phase in ("prefill", "decode", "both")
+    ]

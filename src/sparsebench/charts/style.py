@@ -11,7 +11,7 @@ import polars as pl
 import polars.selectors as cs
 
 from sparsebench.charts.palette import looks
-from sparsebench.stats.configuration import DENSE
+from sparsebench.stats.configuration import DENSE, natural
 
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
 PAGE_WIDTH = 1000  # room for panels at laptop width, beside the vertical axis
@@ -129,7 +129,7 @@ def blocks(lines: pl.DataFrame, draw: Callable[[str, str, pl.DataFrame], Any]) -
     """``draw(model, phase, lines)`` for each model and phase that has lines, prefill before decode."""
     return [
         draw(model, phase, part)
-        for model in lines["model"].unique().sort()
+        for model in sorted(lines["model"].unique(), key=natural)
         for phase in PHASE_WORDS
         if (part := lines.filter((pl.col("model") == model) & (pl.col("phase") == phase))).height
     ]

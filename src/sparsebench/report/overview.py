@@ -28,7 +28,7 @@ from sparsebench.report.sentences import duels, effects, fits, growth, kept, pai
 from sparsebench.report.sentences.doubts import averaged, doubts
 from sparsebench.report.sentences.groups import findings
 from sparsebench.report.taxonomy import methods_run
-from sparsebench.stats.configuration import DENSE
+from sparsebench.stats.configuration import DENSE, natural
 
 log = logging.getLogger("sparsebench")
 
@@ -124,7 +124,7 @@ def _content(tables: Tables, folder: Path, config_json: str, bundle: Path | None
 def _run(accuracy: pl.DataFrame) -> dict[str, Any]:
     sparse = accuracy.filter(pl.col("phase") != DENSE)
     return {
-        "models": sorted(accuracy["model"].unique()),
+        "models": sorted(accuracy["model"].unique(), key=natural),
         "tasks": sorted(accuracy["task"].unique()),
         "lengths": sorted(accuracy["length_tok"].unique()),
         "sparsities": sorted(sparse["sparsity"].unique()),

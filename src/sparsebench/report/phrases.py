@@ -7,13 +7,23 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from sparsebench.stats.configuration import DENSE
+from sparsebench.stats.configuration import DENSE, natural
 from sparsebench.stats.effects import ALPHA
 
 if TYPE_CHECKING:
     from sparsebench.report.rows import Row
 
 PHASES = {"prefill": "Sparse prefill", "decode": "Sparse decode", "both": "Sparse prefill and decode"}
+
+
+def place(model: str, phase: str) -> tuple[list[str | int], int]:
+    """Sort key of what is said of a model and phase: models by name, prefill before decode."""
+    return natural(model), list(PHASES).index(phase)
+
+
+def places(rows: Iterable[Row]) -> list[tuple[str, str]]:
+    """The models and phases of ``rows``, in order."""
+    return sorted({(row["model"], row["phase"]) for row in rows}, key=lambda pair: place(*pair))
 
 
 def share(value: float | None) -> str:

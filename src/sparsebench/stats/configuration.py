@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import polars as pl
 
 DENSE = "dense"
@@ -13,6 +15,11 @@ NAMED = ["phase", "method", "sparsity", *KEY, "control"]
 def is_control(method: str) -> bool:
     """Whether a label names a control: ``oracle`` or ``random``, alone or with a suffix after ``_`` or ``-``."""
     return method.replace("-", "_").split("_")[0] in CONTROLS
+
+
+def natural(name: str) -> list[str | int]:
+    """Sort key of names in which numbers count as numbers: ``7b`` stands before ``14b``."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
 def name_configurations(frame: pl.DataFrame) -> pl.DataFrame:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from sparsebench.grid import Dropped
 from sparsebench.report.phrases import accuracy, linked, listed, name, plural, share, spanned
 from sparsebench.report.rows import Row
-from sparsebench.stats.configuration import DENSE
+from sparsebench.stats.configuration import DENSE, natural
 
 FEW_SAMPLES = 20
 
@@ -35,7 +35,7 @@ def _not_run(dropped: Sequence[Dropped]) -> Iterator[Markup]:
     cells: dict[tuple[str, str], list[Dropped]] = {}
     for cell in dropped:
         cells.setdefault((cell.key.model, cell.reason), []).append(cell)
-    for (model, reason), group in sorted(cells.items()):
+    for (model, reason), group in sorted(cells.items(), key=lambda item: (natural(item[0][0]), item[0][1])):
         lengths = sorted({cell.key.length for cell in group})
         yield Markup("Not run: {} of <b>{}</b> at {} tokens: {}.").format(
             plural(len(group), "cell"), model, listed([f"{n:,}" for n in lengths]), reason
@@ -47,7 +47,7 @@ def _silent(rows: list[Row]) -> Iterator[Markup]:
     for row in rows:
         if row["phase"] == DENSE and not row["signal"]:
             places.setdefault((row["task"], row["model"]), []).append(row)
-    for (task, model), group in sorted(places.items()):
+    for (task, model), group in sorted(places.items(), key=lambda item: (item[0][0], natural(item[0][1]))):
         scores = [
             Markup("{} at {} tokens (n = {})").format(accuracy(r), f"{r['length_tok']:,}", f"{r['n']:,}") for r in group
         ]

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from sparsebench.report.phrases import difference, name, plural
 from sparsebench.report.rows import Numbered
+from sparsebench.stats.configuration import natural
 from sparsebench.stats.effects import ALPHA
 
 TITLE = "How sure it is"
@@ -15,7 +16,7 @@ TITLE = "How sure it is"
 
 def sentences(rows: Numbered) -> Iterator[Markup]:
     """One sentence per model."""
-    for model in sorted({r["model"] for r in rows.effects}):
+    for model in sorted({r["model"] for r in rows.effects}, key=natural):
         family = [r for r in rows.effects if r["model"] == model and r["p_holm"] is not None]
         if not family:
             continue

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from sparsebench.report.phrases import PHASES, accuracy, kept, linked, listed, name, plural, share, threshold
+from sparsebench.report.phrases import PHASES, accuracy, kept, linked, listed, name, place, plural, share, threshold
 from sparsebench.report.rows import Numbered, Row
 from sparsebench.stats.configuration import DENSE
 from sparsebench.stats.intervals import bounded_difference_interval
@@ -34,7 +34,7 @@ def findings(rows: Numbered) -> list[Findings]:
     groups: dict[tuple[str, str, int], list[Row]] = {}
     for row in rows.frontier:
         groups.setdefault((row["model"], row["phase"], row["length_tok"]), []).append(row)
-    ordered = sorted(groups, key=lambda g: (g[0], list(PHASES).index(g[1]), g[2]))
+    ordered = sorted(groups, key=lambda g: (place(g[0], g[1]), g[2]))
     return [Findings(*group, tuple(_sentences(groups[group], rows.share))) for group in ordered]
 
 

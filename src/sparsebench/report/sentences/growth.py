@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
-from sparsebench.report.phrases import PHASES, bounds, linked, listed, threshold
+from sparsebench.report.phrases import PHASES, bounds, linked, listed, places, threshold
 from sparsebench.report.rows import Numbered, Row
 
 TITLE = (
@@ -18,8 +18,7 @@ TITLE = (
 def sentences(rows: Numbered) -> Iterator[Markup]:
     """One sentence per model and phase that was run at several lengths."""
     known = [r for r in rows.adaptivity if r["task"] == "all" and not r["control"] and r["n_lengths"] > 1]
-    for model, place in sorted({(r["model"], list(PHASES).index(r["phase"])) for r in known}):
-        phase = list(PHASES)[place]
+    for model, phase in places(known):
         group = [r for r in known if r["model"] == model and r["phase"] == phase]
         methods: dict[str, list[Row]] = {}
         for row in sorted(group, key=lambda r: (r["method"], r["length_tok"])):

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from sparsebench.report.phrases import PHASES, kept, name, plural, task_kept, threshold
+from sparsebench.report.phrases import PHASES, kept, name, places, plural, task_kept, threshold
 from sparsebench.report.rows import Numbered, Row
 from sparsebench.stats.configuration import DENSE
 
@@ -19,9 +19,7 @@ _CONFIGURATION = ("model", "length_tok", "prefill", "prefill_sparsity", "decode"
 def sentences(rows: Numbered) -> Iterator[Markup]:
     """One sentence per model and phase."""
     accuracy = _by_configuration(rows.accuracy)
-    places = sorted({(r["model"], list(PHASES).index(r["phase"])) for r in rows.frontier})
-    for model, place in places:
-        phase = list(PHASES)[place]
+    for model, phase in places(rows.frontier):
         group = [r for r in rows.frontier if r["model"] == model and r["phase"] == phase]
         longest = max(r["length_tok"] for r in group)
         group = [r for r in group if r["length_tok"] == longest]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
-from sparsebench.report.phrases import PHASES, bounds, clearly, linked, listed, plural, standing
+from sparsebench.report.phrases import PHASES, bounds, clearly, linked, listed, place, plural, standing
 from sparsebench.report.rows import Numbered, Row
 
 TITLE = "Which method, at equal cost of attention"
@@ -14,13 +14,12 @@ TITLE = "Which method, at equal cost of attention"
 
 def sentences(rows: Numbered) -> Iterator[Markup]:
     """One sentence per model and phase in which two methods met at equal cost."""
-    groups: dict[tuple[str, int], dict[tuple[str, str], list[Row]]] = {}
+    groups: dict[tuple[str, str], dict[tuple[str, str], list[Row]]] = {}
     for row in rows.iso_cost:
         if row["kind"] == "methods":
-            group = (row["model_a"], list(PHASES).index(row["phase"]))
+            group = (row["model_a"], row["phase"])
             groups.setdefault(group, {}).setdefault((row["method_a"], row["method_b"]), []).append(row)
-    for (model, place), pairs in sorted(groups.items()):
-        phase = list(PHASES)[place]
+    for (model, phase), pairs in sorted(groups.items(), key=lambda item: place(*item[0])):
         parts = [_pair(first, second, duels) for (first, second), duels in sorted(pairs.items())]
         unit = next(iter(pairs.values()))[0]["cost_unit"]
         met = standing([duel for lines in pairs.values() for duel in lines])

@@ -8,7 +8,7 @@ import polars as pl
 from markupsafe import Markup
 
 from sparsebench.charts.timed import KINDS, timed
-from sparsebench.report.phrases import linked, listed, spanned
+from sparsebench.report.phrases import linked, listed, place, spanned
 from sparsebench.report.rows import Numbered, Row
 
 TITLE = "What it gains in time"
@@ -18,7 +18,7 @@ def sentences(rows: Numbered) -> Iterator[Markup]:
     """One sentence per device, model, kind and phase: the longest length at its highest sparsity."""
     known = timed(pl.DataFrame(rows.measurements, infer_schema_length=None)).to_dicts() if rows.measurements else []
     places = {(r["device"], r["kind"], r["model"], r["phase"], r["rows"]) for r in known}
-    for device, kind, model, phase, count in sorted(places):
+    for device, kind, model, phase, count in sorted(places, key=lambda p: (*p[:2], place(p[2], p[3]), p[4])):
         group = [
             r
             for r in known
