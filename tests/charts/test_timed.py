@@ -98,6 +98,12 @@ def test_bars_are_drawn_where_the_spread_is_known(published: Tables) -> None:
     assert bars["quest", 30] == pytest.approx(6.627871 - 0.007643)
 
 
+def test_memory_from_elsewhere_is_shown_beside_that_of_dense(published: Tables) -> None:
+    drawn = [line for rows in latency.build(published).to_dict()["datasets"].values() for line in rows]
+    held = {line["method"]: line["memory"] for line in drawn if line["readings"] == 30}
+    assert held == pytest.approx({"dense": 16388.1, "quest": 17418.5, "snapkv": 829.9}, rel=1e-4)
+
+
 def test_no_crossing_is_claimed_from_too_few_readings() -> None:
     lines = [
         measured("quest", 0.9, "shared", 5.0, spread_ms=spread, readings=readings) | {"length_tok": length}

@@ -95,6 +95,7 @@ def load_tables(folder: Path, measured: Sequence[Path] = (), needs: Collection[s
     """
     import polars as pl
 
+    from sparsebench.stats.configuration import DENSE
     from sparsebench.tables import read_table
     from sparsebench.tables.measurements import FEWEST_FOR_SPREAD
 
@@ -110,6 +111,8 @@ def load_tables(folder: Path, measured: Sequence[Path] = (), needs: Collection[s
             if name == "accuracy":
                 found["config"] = json.loads((table.schema.metadata or {}).get(b"config", b"{}"))
     run = found["accuracy"].select("phase", "method").unique()
+    # Dense is measured in each phase, and is a phase of its own in accuracy.
+    run = pl.concat([run, run.select("phase", method=pl.lit(DENSE))]).unique()
     for path in measured:
         timed = _read_measured(path).join(run, on=["phase", "method"], how="semi", maintain_order="left")
         if "measurements" in wanted:

@@ -20,9 +20,10 @@ NEEDS = ("accuracy", "measurements")
 CAPTION = (
     "Median time against prompt length, both axes logarithmic, selection of what to attend to included; black is the "
     "fastest dense backend of the same run. Bars are half the interquartile range, where 4 timings or more tell it. "
-    "Below, the most device memory, or where a device does not tell it the KV cache held; evicting methods have freed "
-    "what they evicted. Each block names its device and model: figures of two devices do not compare. The number n of "
-    "timings behind a median, the speed-up over dense and the share that selection takes are in the tooltips."
+    "Below, memory: of a whole model's decode the KV cache held, where evicting methods have freed what they evicted; "
+    "elsewhere the most device memory, where the device tells it. Each block names its device and model: figures of "
+    "two devices do not compare. The number n of timings behind a median, the speed-up over dense and the share that "
+    "selection takes are in the tooltips."
 )
 
 COLUMNS = (
@@ -77,8 +78,9 @@ def _blocks(sparse: pl.DataFrame, whole: pl.DataFrame, methods: Methods) -> list
         .join(held, on="length_tok", how="left")
         .select(sparse.columns)
     )
-    # A CPU does not tell its peak: then the KV cache is what is known of memory.
-    memory = "peak_mib" if sparse["peak_mib"].is_not_null().any() else "kv_mib"
+    # The peak of decode steps holds the whole prompt's cache, from which every setting is timed; a CPU tells no peak.
+    step = (first["kind"], first["phase"]) == ("generation", "decode")
+    memory = "kv_mib" if step or sparse["peak_mib"].is_null().all() else "peak_mib"
     frame = pl.concat([sparse, dense]).with_columns(
         panel=pl.format("sparsity {}", pl.col("sparsity").round(4)),
         place=pl.col("length_tok").cast(pl.Float64),
