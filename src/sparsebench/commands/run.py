@@ -32,7 +32,7 @@ def add(commands: Commands) -> None:
 
     sub = command(commands, "infer", "answer the samples of a cell with patched attention", _infer)
     sub.add_argument("--cell", type=spec(CellSpec), required=True, metavar="JSON")
-    sub.add_argument("--room", type=spec(Room), default=Room(), metavar="JSON", help="batches and processes, at most")
+    sub.add_argument("--room", type=spec(Room), metavar="JSON", help="batches and processes; default: the cell's")
     sub.add_argument("--model", type=Path, required=True, metavar="MODEL.JSON")
     sub.add_argument("--samples", type=Path, required=True, metavar="FILE", help="samples (.arrow)")
     sub.add_argument("--journal", type=Path, required=True, metavar="FILE", help="finished rows, kept over runs")
@@ -73,7 +73,7 @@ def _infer(given: argparse.Namespace) -> None:
     from sparsebench.tables import SAMPLES, read_table, write_table
 
     samples = read_table(given.samples, SAMPLES)
-    cell = given.cell.model_copy(update=given.room.model_dump())
+    cell = given.cell.model_copy(update=given.room.model_dump() if given.room else {})
     table = infer_cell(cell, given.model.parent, samples, given.journal)
     write_table(table, given.output, stamp(cell=given.cell.model_dump_json(), device=device_name()))
 
