@@ -98,6 +98,27 @@ def test_one_of_many_holds_it(tmp_path):
     assert worst == [1] * 12
 
 
+def test_of_two_that_see_a_dead_lock_the_later_leaves_the_earlier_ones(tmp_path):
+    path = tmp_path / "x.lock"
+    _lock_of_another_node(path, time.time() - 1000)
+    dead, _ = lock._read(path)
+    me = lock.Owner("n1", 1, 0.0, None, "me")
+    assert lock._break(path, dead, me, FAST) and not path.exists()
+    with held(path, FAST) as check:
+        assert not lock._break(path, dead, me, FAST)
+        check()
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_that_was_killed_while_it_broke_a_lock_is_no_hindrance(tmp_path):
+    path, turn = tmp_path / "x.lock", tmp_path / ".x.lock.breaking"
+    for file in (path, turn):
+        _lock_of_another_node(file, time.time() - 1000)
+    with held(path, FAST) as check:
+        check()
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_owner_that_was_taken_for_dead_writes_no_more(tmp_path):
     journal = tmp_path / "cell.jsonl"
     with locked(journal) as book:

@@ -90,17 +90,25 @@ def _parse(text: str) -> Owner | None:
         return None
 
 
-def _break(lock: Path, owner: Owner | None) -> None:
-    """Remove a dead owner's lock, unless somebody else took it meanwhile."""
-    aside = lock.with_name(f".{lock.name}.{os.getpid()}.broken")
+def _break(lock: Path, owner: Owner | None, me: Owner, pace: Pace) -> bool:
+    """Remove a dead owner's lock, unless somebody else has; whether it is gone.
+
+    One at a time: of two that both saw it, the later would remove the lock that the earlier has taken since.
+    """
+    turn = lock.with_name(f".{lock.name}.breaking")
+    if not _take(turn, me):
+        found = _read(turn)
+        if found is not None and found[1] > pace.dead:  # killed right there
+            turn.unlink(missing_ok=True)
+        return False
     try:
-        lock.rename(aside)
-    except FileNotFoundError:
-        return
-    found = _read(aside)
-    if found is not None and found[0] != owner:
-        aside.rename(lock)
-    aside.unlink(missing_ok=True)
+        found = _read(lock)
+        if found is not None and found[0] == owner:
+            lock.unlink(missing_ok=True)
+            return True
+        return False
+    finally:
+        turn.unlink(missing_ok=True)
 
 
 def _take(lock: Path, me: Owner) -> bool:
@@ -125,8 +133,10 @@ def _acquire(lock: Path, me: Owner, pace: Pace) -> None:
         gone = owner is not None and owner.is_gone()
         if gone or age > pace.dead:
             why = "it has ended" if gone else f"no sign of life for {age:.0f} s"
-            log.warning("%s: broke the lock of %s: %s", lock, owner or "an unknown owner", why)
-            _break(lock, owner)
+            if _break(lock, owner, me, pace):
+                log.warning("%s: broke the lock of %s: %s", lock, owner or "an unknown owner", why)
+            else:
+                time.sleep(pace.look)
         elif time.monotonic() - said >= pace.say:
             said = time.monotonic()
             log.warning("%s: held by %s, which showed life %.0f s ago: waiting for it", lock, owner, max(age, 0))
