@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from sparsebench.cli import main
-from sparsebench.config import Config, config_schema, parse_config, read_config, read_yaml
+from sparsebench.config import Config, config_schema, parse_config, read_config, read_yaml, refuse_repeated_keys
 from sparsebench.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -118,6 +118,7 @@ def measuring(**generation: Any) -> dict[str, Any]:
         ({"decode": {"d": {"method": "dense", "sparsity": [0.5]}}}, "decode.d", ("dense is always there",)),
         ({"decode": {"best": {"method": "oracle"}}}, "decode.best", ("oracle is a control", "oracle_best")),
         ({"decode": {"random_pages": {"method": "quest"}}}, "decode.random_pages", ("quest is no control", "random")),
+        ({"decode": {"random_x": {"method": "rando"}}}, "decode", ("did you mean 'random'?",)),
         ({"measure": {"attention": {"lengths": [64], "kv_heads": 5}}}, "measure.attention", ("32 heads", "5 kv_heads")),
         (measuring(models=["n"]), "measure", ("unknown model 'n'", "measure.generation.models")),
         (measuring(random_weights={"tiny": "config.json"}), "measure.generation.random_weights.tiny", ("another",)),
@@ -169,9 +170,34 @@ def test_a_key_that_stands_twice_is_named(tmp_path: Path) -> None:
     file.write_text("lengths: [512]\ndecode:\n  quest: {sparsity: [0.5]}\n  quest: {sparsity: [0.9]}\n")
     with pytest.raises(UserError, match=r"line 4: 'quest' stands in line 3 already"):
         read_config(file)
-    shared = "a: &a {samples: 3}\nb: {<<: *a, seed: 1}\nc: {<<: *a, samples: 4}\n"
-    file.write_text(shared)
-    assert read_yaml(file)["c"] == {"samples": 4}
+
+
+def test_what_is_merged_may_be_changed(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("a: {x: &a {gpus: 1}}\nb: {y: {z: &m {<<: *a, gpus: 2}}}\nc: {m: {<<: *m}}\n")
+    assert read_yaml(file)["c"] == {"m": {"gpus": 2}}
+
+
+def test_a_mapping_as_a_key_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("a: {{ b }}\n")
+    with pytest.raises(UserError, match="not a readable YAML file"):
+        read_yaml(file)
+
+
+def test_a_file_that_something_else_reads_is_refused_for_its_keys_alone(tmp_path: Path) -> None:
+    file = tmp_path / "c.json"
+    refuse_repeated_keys(file)  # not here: whoever reads it says so
+    file.write_text('{\n\t"a": 1}')
+    refuse_repeated_keys(file)
+    file.write_text('{"a": 1,\n "a": 2}')
+    with pytest.raises(UserError, match="line 2: 'a' stands in line 1 already"):
+        refuse_repeated_keys(file)
+
+
+def test_controls_may_have_labels_that_begin_with_their_name() -> None:
+    decode = {label: {"method": label[:6]} for label in ("random", "random2", "random-b", "oracle.2")}
+    assert set(parse_config({**GOOD, "decode": decode | {"randomised": {"method": "quest"}}}).decode) > set(decode)
 
 
 def test_keys_of_any_type_are_text() -> None:

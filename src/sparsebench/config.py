@@ -157,26 +157,43 @@ def _report(problems: list[str], origin: str) -> UserError:
     return UserError("\n".join([f"{origin} has {many}:", *(f"  {line}" for line in problems)]))
 
 
+class RepeatedKey(UserError):
+    """A key stands twice in a mapping of a YAML file."""
+
+
 class _Loader(yaml.SafeLoader):
     """Refuses a key that stands twice in a mapping, where YAML's own rule is that the last one counts."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
         lines: dict[str, int] = {}
         for key, _ in node.value:
-            line = key.start_mark.line + 1
-            if key.tag != "tag:yaml.org,2002:merge" and key.value in lines:
-                raise yaml.YAMLError(f"line {line}: {key.value!r} stands in line {lines[key.value]} already")
-            lines[str(key.value)] = line
-        made: dict[Any, Any] = super().construct_mapping(node, deep)
-        return made
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                line = key.start_mark.line + 1
+                if key.value in lines:
+                    raise RepeatedKey(f"line {line}: {key.value!r} stands in line {lines[key.value]} already")
+                lines[key.value] = line
+        return node
 
 
 def read_yaml(path: Path) -> Any:
-    """What a YAML file holds; ``UserError`` where it cannot be read or names a key twice."""
+    """What a YAML file holds; ``UserError`` where it cannot be read, ``RepeatedKey`` where a key stands twice."""
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except RepeatedKey as error:
+        raise RepeatedKey(f"{path}: {error}") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path}: not a readable YAML file ({error})") from None
+
+
+def refuse_repeated_keys(path: Path) -> None:
+    """``RepeatedKey`` where a key stands twice in a file that something else reads, by its own rules."""
+    try:
+        read_yaml(path)
+    except RepeatedKey:
+        raise
+    except UserError:
+        pass
 
 
 def read_config(path: Path) -> Config:

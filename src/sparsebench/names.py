@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from sparsebench.config import Config
+from sparsebench.config import Config, parse_config
 from sparsebench.errors import UserError, unknown
 from sparsebench.spec import MethodSpec, MethodSpecs, TaskSpec
 from sparsebench.tasks.registry import load_task
@@ -16,6 +17,11 @@ def method_spec(config: Config, phase: Literal["prefill", "decode"], label: str)
     """The method of a config entry, without its digest."""
     entry = config.method(phase, label)
     return MethodSpec(label=label, method=entry.class_ or entry.method or label, params=entry.params)
+
+
+def recorded_methods(config: Mapping[str, Any]) -> MethodSpecs:
+    """The methods of a config as tables carry it; none where they carry none."""
+    return method_specs(parse_config(config, checked=True)) if config else MethodSpecs()
 
 
 def method_specs(config: Config) -> MethodSpecs:
@@ -78,22 +84,19 @@ def name_problems(config: Config) -> list[str]:
                     f"{phase}.{label}.lengths: {stray} is no length of any task; allowed: {sorted(lengths)}"
                 )
             spec = method_spec(config, phase, label)
-            if spec.method == "dense" and label != "dense":
-                problems.append(f"{phase}.{label}: method dense; allowed: no entry (dense is always there)")
-            # Tables and charts know the controls by their labels.
-            if spec.method in CONTROLS and not is_control(label):
-                problems.append(
-                    f"{phase}.{label}: {spec.method} is a control; allowed: a label such as {spec.method}_{label}"
-                )
-            elif is_control(label) and spec.method not in CONTROLS:
-                problems.append(
-                    f"{phase}.{label}: {spec.method} is no control; allowed: a label that does not begin with "
-                    f"{' or '.join(CONTROLS)}"
-                )
             try:
                 load_method(spec, phase)
             except UserError as error:
                 attempt(f"{phase}.{label}", error)
+                continue
+            if spec.method == "dense" and label != "dense":
+                problems.append(f"{phase}.{label}: method dense; allowed: no entry (dense is always there)")
+            # Tables and charts know the controls by their labels.
+            control = spec.method in CONTROLS
+            if control != is_control(label):
+                allowed = f"such as {spec.method}_{label}" if control else f"that is none of {', '.join(CONTROLS)}"
+                kind = "a control" if control else "no control"
+                problems.append(f"{phase}.{label}: {spec.method} is {kind}; allowed: a label {allowed}")
     if config.measure.generation is not None:
         for label in config.measure.generation.models:
             if label not in config.models:

@@ -5,7 +5,7 @@ from shlex import quote
 from snakemake.exceptions import WorkflowError
 
 from sparsebench.charts.registry import chart_constant, chart_file, chart_names
-from sparsebench.config import parse_config, read_yaml
+from sparsebench.config import parse_config, refuse_repeated_keys
 from sparsebench.entries import LABEL
 from sparsebench.errors import UserError
 from sparsebench.grid import Grid, Key
@@ -20,7 +20,7 @@ try:
     # Snakemake reads them too, but says nothing of a key that stands twice.
     if workflow.is_main_process:
         for file in workflow.overwrite_configfiles or workflow.configfiles:
-            read_yaml(Path(file))
+            refuse_repeated_keys(Path(file))
     GRID = Grid(
         parse_config(config, "the config", checked=not workflow.is_main_process)
     )

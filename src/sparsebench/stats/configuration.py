@@ -8,13 +8,14 @@ import polars as pl
 
 DENSE = "dense"
 CONTROLS = ("oracle", "random")
+_CONTROL = re.compile(rf"({'|'.join(CONTROLS)})(?![A-Za-z])")
 KEY = ["prefill", "prefill_sparsity", "decode", "decode_sparsity"]
 NAMED = ["phase", "method", "sparsity", *KEY, "control"]
 
 
 def is_control(method: str) -> bool:
-    """Whether a label names a control: ``oracle`` or ``random``, alone or with a suffix after ``_`` or ``-``."""
-    return method.replace("-", "_").split("_")[0] in CONTROLS
+    """Whether a label names a control: ``oracle`` or ``random`` with no letter after it."""
+    return _CONTROL.match(method) is not None
 
 
 def natural(name: str) -> list[str | int]:
