@@ -118,7 +118,7 @@ def load_tables(folder: Path, measured: Sequence[Path] = (), needs: Collection[s
         if "measurements" in wanted:
             found["measurements"] = pl.concat([found.get("measurements", _empty("measurements")), timed])
         if "cost_check" in wanted:
-            more = _checked(timed, found.get("models", _empty("models")))
+            more = _checked(timed, found.get("models", _empty("models")), found.get("config", {}))
             found["cost_check"] = pl.concat([found.get("cost_check", _empty("cost_check")), more])
     if "measurements" in found:
         # Fan-out and older files have 0 where the spread is not known.
@@ -127,13 +127,13 @@ def load_tables(folder: Path, measured: Sequence[Path] = (), needs: Collection[s
     return Tables(**found)
 
 
-def _checked(measurements: pl.DataFrame, models: pl.DataFrame) -> pl.DataFrame:
+def _checked(measurements: pl.DataFrame, models: pl.DataFrame, config: Mapping[str, Any]) -> pl.DataFrame:
     import polars as pl
 
-    from sparsebench.spec import MethodSpecs
+    from sparsebench.names import recorded_methods
     from sparsebench.stats.cost_check import cost_check_table
 
-    table = cost_check_table(measurements.to_arrow(), models.to_arrow(), MethodSpecs())
+    table = cost_check_table(measurements.to_arrow(), models.to_arrow(), recorded_methods(config))
     return pl.DataFrame(pl.from_arrow(table))
 
 

@@ -168,15 +168,12 @@ def _checked(given: argparse.Namespace) -> pl.DataFrame:
 
 def _methods(given: argparse.Namespace) -> MethodSpecs:
     """The methods of the config that the run's tables carry; none where they carry none."""
-    from sparsebench.config import parse_config
-    from sparsebench.names import method_specs
-    from sparsebench.spec import MethodSpecs
+    from sparsebench.names import recorded_methods
     from sparsebench.tables import ACCURACY, read_table
 
     path = given.tables / "accuracy.arrow"
     meta = (read_table(path, ACCURACY).schema.metadata or {}) if path.is_file() else {}
-    config = json.loads(meta.get(b"config", b"{}"))
-    return method_specs(parse_config(config, str(path), checked=True)) if config else MethodSpecs()
+    return recorded_methods(json.loads(meta.get(b"config", b"{}")))
 
 
 def _equal_cost(given: argparse.Namespace) -> None:

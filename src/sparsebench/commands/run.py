@@ -73,9 +73,9 @@ def _infer(given: argparse.Namespace) -> None:
     from sparsebench.tables import SAMPLES, read_table, write_table
 
     samples = read_table(given.samples, SAMPLES)
-    cell = given.cell.model_copy(update=given.room.model_dump() if given.room else {})
+    cell = given.cell.model_copy(update=given.room.model_dump(exclude_unset=True) if given.room else {})
     table = infer_cell(cell, given.model.parent, samples, given.journal)
-    write_table(table, given.output, stamp(cell=given.cell.model_dump_json(), device=device_name()))
+    write_table(table, given.output, stamp(cell=cell.model_dump_json(), device=device_name()))
 
 
 def _score(given: argparse.Namespace) -> None:

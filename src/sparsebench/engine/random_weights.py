@@ -30,6 +30,11 @@ def load_random(config_file: Path, dtype: DType, device: torch.device) -> PreTra
         torch.manual_seed(0)
         with torch.device(device):
             model = AutoModelForCausalLM.from_config(config, dtype=number)
+    except torch.OutOfMemoryError:
+        raise UserError(
+            f"{config_file}: weights of this size do not fit the memory that is free on {device}; allowed: a smaller "
+            "architecture, or a device with more"
+        ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{config_file}: transformers cannot build a causal language model from it ({error}); allowed: the "

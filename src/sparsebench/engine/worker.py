@@ -79,9 +79,10 @@ class Worker:
         try:
             return self.generator.answer(jobs, finished)
         except torch.OutOfMemoryError:
+            fewer = f"lower engine.batch_rows ({self._batch_rows})" if len(jobs) > 1 else "name fewer sparsities"
             raise UserError(
                 f"out of memory with {len(jobs)} prompts and {sum(len(job.decode) for job in jobs)} rows on each of "
-                f"{self._ranks.size} GPUs; lower engine.batch_rows ({self._batch_rows}), or give the model more `gpus`"
+                f"{self._ranks.size} GPUs; {fewer}, or give the model more `gpus`"
             ) from None
 
     def follow(self) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from sparsebench.tables.measurements import FEWEST_FOR_SPREAD
+
 Row = Mapping[str, Any]
 
 
@@ -23,7 +25,7 @@ def figure(value: float | None, digits: int = 3) -> str:
 
 
 def _time(row: Row) -> str:
-    spread = f" ± {figure(row['spread_ms'], 2)}" if row["readings"] >= 4 else ""
+    spread = f" ± {figure(row['spread_ms'], 2)}" if row["readings"] >= FEWEST_FOR_SPREAD else ""
     return figure(row["time_ms"]) + spread
 
 
