@@ -12,7 +12,7 @@ from sparsebench.cost.shape import ModelShape
 from sparsebench.errors import UserError
 from sparsebench.grid import Grid
 from sparsebench.models.presets import presets
-from sparsebench.plan import ANSWER_TOK, SHAPES, Planner, peak_gb
+from sparsebench.plan import ANSWER_TOK, MEMORY_SHARE, SHAPES, Planner, peak_gb
 
 # Billions of parameters, as the model cards state them (embeddings included).
 PUBLISHED = {
@@ -39,6 +39,15 @@ def test_every_preset_has_its_published_size() -> None:
     for name, config in shapes.items():
         billions = ModelShape.from_config(config, name).parameters / 1e9
         assert billions == pytest.approx(PUBLISHED[name], rel=0.01), name
+
+
+def test_presets_fit_the_gpus_that_they_ask_for(tmp_path: Path) -> None:
+    planner = _planner(tmp_path, models=dict.fromkeys(presets()))
+    peaks = {}
+    for name, entry in planner.grid.config.models.items():
+        longest = entry.max_length_tok or entry.rope.length_tok
+        peaks[name] = peak_gb(planner.shape(name), longest, entry.gpus)
+    assert {name for name, peak in peaks.items() if peak > MEMORY_SHARE * 80} == {"phi-3.5-mini"}  # as the README says
 
 
 def test_rows_tokens_and_hours_of_one_cell(tmp_path: Path) -> None:

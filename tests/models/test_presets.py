@@ -18,7 +18,8 @@ README = Path(__file__).parents[2] / "config" / "README.md"
 STUDY = {"qwen2.5-7b", "qwen2.5-14b", "qwen2.5-32b", "qwen2.5-72b", "llama-3.1-8b", "llama-3.1-70b", "gemma-3-4b",
          "gemma-3-12b", "gemma-3-27b"}  # fmt: skip
 # KV heads of the published configs: a GPU's share must be whole
-KV_HEADS = {"qwen2.5-32b": 8, "qwen2.5-72b": 8, "llama-3.1-70b": 8, "gemma-3-12b": 8, "gemma-3-27b": 16, "qwen3-32b": 8}
+KV_HEADS = {"qwen2.5-14b": 8, "qwen2.5-32b": 8, "qwen2.5-72b": 8, "llama-3.1-70b": 8, "gemma-3-12b": 8,
+            "gemma-3-27b": 16, "qwen3-32b": 8}  # fmt: skip
 
 
 def models(**given: object) -> dict[str, ModelEntry]:
