@@ -100,7 +100,9 @@ class Engine(Spec):
     impl: Impl = Field("auto", description="auto: triton on CUDA, reference elsewhere")
     dtype: DType = Field("auto", description="auto: bfloat16 on CUDA, float32 on CPU")
     cache: Cache = Field("shared", description="compacted: evicted KV entries are really freed")
-    batch_rows: Annotated[int, Field(ge=1)] = Field(32, description="rows that decode together, at most")
+    batch_rows: Annotated[int, Field(ge=1)] = Field(
+        32, description="rows that decode together, at most; all rows of one prompt always do"
+    )
     threads: Annotated[int, Field(ge=1)] = Field(
         8, description="CPU threads per cell, at most; spare cores run other cells"
     )

@@ -20,7 +20,7 @@ rule train_model:
         gpu=1,
     params:
         folder=lambda w, output: Path(output[0]).parent,
-        minutes=lambda w: {"nano-2m": 12, "nano-6m": 15, "nano-18m": 20}[w.size],
+        minutes=lambda w: {"nano-2m": 12, "nano-6m": 15}.get(w.size, 20),
         workers=lambda w, threads: max(1, threads - 2),
     shell:
         "sparsebench train --size {wildcards.size} --output {params.folder} --minutes {params.minutes} --final"
