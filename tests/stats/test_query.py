@@ -10,7 +10,7 @@ from sparsebench.cli import main
 from sparsebench.errors import UserError
 from sparsebench.stats.effects import effects_table
 from sparsebench.stats.iso_cost import iso_cost_table
-from sparsebench.stats.query import best, between, compare, fastest, find
+from sparsebench.stats.query import Bounds, best, between, compare, fastest, find
 from sparsebench.tables import MEASUREMENTS, write_table
 from tests.stats.cells import scores_of_tasks
 from tests.stats.synthetic import accuracy_of, frontier_of, models_table, scores_table
@@ -50,7 +50,7 @@ def frontier(folder: Path) -> pl.DataFrame:
 
 
 def test_cheapest_that_keeps_a_share(frontier: pl.DataFrame) -> None:
-    found = best(frontier.filter(pl.col("phase") == "decode"), keep=0.85)
+    found = best(frontier.filter(pl.col("phase") == "decode"), Bounds(keep=0.85))
     # Truth: quest keeps 90 % at 0.95, at the lowest cost of all; snapkv and ada_snapkv about half.
     assert set(found["method"]) == {"quest"}
     assert set(found["sparsity"]) == {0.95}
@@ -58,19 +58,19 @@ def test_cheapest_that_keeps_a_share(frontier: pl.DataFrame) -> None:
 
 
 def test_most_accurate_within_a_cost(frontier: pl.DataFrame) -> None:
-    found = best(frontier.filter(pl.col("phase") == "prefill"), attention=0.12)
+    found = best(frontier.filter(pl.col("phase") == "prefill"), Bounds(attention=0.12))
     assert set(found["method"]) == {"vertical_slash"}
     assert set(found["sparsity"]) == {0.9}
 
 
 def test_a_bound_on_accuracy_and_one_on_the_whole_cost(frontier: pl.DataFrame) -> None:
-    found = best(frontier.filter(pl.col("phase") == "decode"), accuracy=0.7)
+    found = best(frontier.filter(pl.col("phase") == "decode"), Bounds(accuracy=0.7))
     assert set(found["method"]) == {"quest"}
     assert (found["accuracy"] >= 0.7).all()
     assert found["sure"].to_list() == (found["accuracy_low"] >= 0.7).to_list()
     # Weights are most of what a token of this model reads: no decode configuration costs half.
-    assert best(frontier.filter(pl.col("phase") == "decode"), cost=0.5).is_empty()
-    assert (best(frontier, cost=0.9)["cost_share"] <= 0.9).all()
+    assert best(frontier.filter(pl.col("phase") == "decode"), Bounds(cost=0.5)).is_empty()
+    assert (best(frontier, Bounds(cost=0.9))["cost_share"] <= 0.9).all()
 
 
 def test_most_accurate_within_a_measured_time(frontier: pl.DataFrame) -> None:
@@ -78,7 +78,7 @@ def test_most_accurate_within_a_measured_time(frontier: pl.DataFrame) -> None:
     # Truth at 0.9: quest keeps 97 %, ada_snapkv 70 %, snapkv 65 %.
     assert fastest(frontier, timed, 5.0)["method"].to_list() == ["quest"]
     assert fastest(frontier, timed, 2.6)["method"].to_list() == ["ada_snapkv"]
-    assert fastest(frontier, timed, 2.6, keep=0.9).is_empty()
+    assert fastest(frontier, timed, 2.6, Bounds(keep=0.9)).is_empty()
     with pytest.raises(UserError, match="latency: 0"):
         fastest(frontier, timed, 0)
 
@@ -115,7 +115,7 @@ def test_a_measured_time_is_one_bound_among_others(
 def test_a_model_that_lacks_a_task_of_another_is_answered_for(big: str, small: str) -> None:
     scores = scores_of_tasks({"big": big, "small": small})
     frontier = pl.DataFrame(pl.from_arrow(frontier_of(accuracy_of(scores.to_arrow()))))
-    found = best(frontier, keep=0.9)
+    found = best(frontier, Bounds(keep=0.9))
     assert found.select("model", "method", "sparsity").rows() == [("big", "quest", 0.9), ("small", "quest", 0.9)]
     timed = pl.DataFrame(pl.from_arrow(measurements("small", 1024, quest=3.0)))
     assert fastest(frontier, timed, 5.0).select("model", "method").rows() == [("small", "quest")]
@@ -125,20 +125,20 @@ def test_a_configuration_that_lacks_a_task_of_its_model_is_no_answer() -> None:
     gone = (pl.col("decode") == "quest") & (pl.col("decode_sparsity") == 0.9) & (pl.col("task") == "u")
     scores = scores_of_tasks({"m": "tu"}).filter(~gone)
     frontier = pl.DataFrame(pl.from_arrow(frontier_of(accuracy_of(scores.to_arrow()))))
-    assert best(frontier, keep=0.9).select("method", "sparsity").rows() == [("quest", 0.8)]
+    assert best(frontier, Bounds(keep=0.9)).select("method", "sparsity").rows() == [("quest", 0.8)]
     timed = pl.DataFrame(pl.from_arrow(measurements("m", 1024, quest=3.0, snapkv=4.0)))
     assert fastest(frontier, timed, 5.0)["method"].to_list() == ["snapkv"]
 
 
 def test_controls_are_no_answer(frontier: pl.DataFrame) -> None:
     only = frontier.filter(pl.col("control"))
-    assert best(only, keep=0.01).is_empty()
+    assert best(only, Bounds(keep=0.01)).is_empty()
 
 
 @pytest.mark.parametrize("bounds", [{}, {"keep": 0.0}, {"cost": 1.5}])
 def test_bounds_that_make_no_sense(frontier: pl.DataFrame, bounds: dict[str, float]) -> None:
     with pytest.raises(UserError):
-        best(frontier, **bounds)
+        best(frontier, Bounds(**bounds))
 
 
 def test_compare_knows_who_wins_and_who_does_not(accuracy: pl.DataFrame) -> None:

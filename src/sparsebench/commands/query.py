@@ -103,14 +103,14 @@ def _asked(frame: pl.DataFrame, given: argparse.Namespace) -> pl.DataFrame:
 
 
 def _best(given: argparse.Namespace) -> None:
-    from sparsebench.stats.query import best, fastest
+    from sparsebench.stats.query import Bounds, best, fastest
 
     frontier = _asked(_read(given, "frontier"), given)
-    bounds = (given.keep, given.cost, given.attention, given.accuracy)
+    bounds = Bounds(given.keep, given.cost, given.attention, given.accuracy)
     if given.latency is not None:
-        found, columns = fastest(frontier, _timings(given), given.latency, *bounds), _FASTEST
+        found, columns = fastest(frontier, _timings(given), given.latency, bounds), _FASTEST
     else:
-        found, columns = best(frontier, *bounds), _BEST
+        found, columns = best(frontier, bounds), _BEST
     print("No configuration meets the bounds." if found.is_empty() else _text(found, columns))
     if not found.is_empty():
         print("sure: whether the lower ends of the 95 % intervals meet the bounds on accuracy too")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -16,71 +16,78 @@ CELL = ["model", "task", "length_tok"]
 GROUP = ["model", "length_tok", "phase"]
 
 
-def best(
-    frontier: pl.DataFrame,
-    keep: float | None = None,
-    cost: float | None = None,
-    attention: float | None = None,
-    accuracy: float | None = None,
-) -> pl.DataFrame:
-    """The best configuration of each model, length and phase within bounds.
+@dataclass(frozen=True)
+class Bounds:
+    """What a configuration must meet; each in (0, 1], None for no bound.
+
+    Parameters
+    ----------
+    keep, accuracy
+        Least share of dense accuracy to keep, and least accuracy.
+    cost, attention
+        Highest cost of the whole model and highest share of attention, relative to dense.
+
+    Raises
+    ------
+    UserError
+        If a bound is out of range.
+    """
+
+    keep: float | None = None
+    cost: float | None = None
+    attention: float | None = None
+    accuracy: float | None = None
+
+    def __post_init__(self) -> None:
+        words = {"keep": "share to keep", "attention": "share of attention"}
+        for name, bound in vars(self).items():
+            if bound is not None and not 0 < bound <= 1:
+                raise UserError(f"{words.get(name, name)}: {bound}; allowed: above 0 and at most 1")
+
+    def met(self, frontier: pl.DataFrame) -> pl.DataFrame:
+        """Lines that meet all of them, but for controls and configurations that lack tasks of their model.
+
+        ``sure`` says whether the lower ends of the intervals meet the bounds on accuracy too.
+        """
+        fit = frontier.filter(~pl.col("control"), pl.col("model_complete"))
+        for column, limit in (("cost_share", self.cost), ("attention_share", self.attention)):
+            fit = fit if limit is None else fit.filter(pl.col(column) <= limit)
+        sure = pl.lit(True)
+        for column, limit in (("kept", self.keep), ("accuracy", self.accuracy)):
+            if limit is not None:
+                fit, sure = fit.filter(pl.col(column) >= limit), sure & (pl.col(f"{column}_low") >= limit)
+        return fit.with_columns(sure=sure)
+
+
+def best(frontier: pl.DataFrame, bounds: Bounds) -> pl.DataFrame:
+    """The best configuration of each model, length and phase within ``bounds``.
+
+    With a bound on accuracy (``keep``, ``accuracy``) that is the cheapest, else the most accurate one.
 
     Parameters
     ----------
     frontier
         Schema ``FRONTIER``; filter it to ask about one model, length or phase.
-    keep, accuracy
-        Least share of dense accuracy to keep, and least accuracy, in (0, 1]. The cheapest configuration that has both
-        is best.
-    cost, attention
-        Highest cost of the whole model and highest share of attention, relative to dense, in (0, 1]. Without ``keep``
-        and ``accuracy`` the most accurate one within them is best.
 
     Returns
     -------
-    One line per group in which some configuration meets the bounds. Controls and configurations that lack tasks of
-    their model are no answer. ``sure`` says whether the lower ends of the intervals meet the bounds on accuracy too.
+    One line per group in which some configuration meets the bounds, with ``sure`` (:meth:`Bounds.met`).
 
     Raises
     ------
     UserError
-        If no bound is given, or one that is out of range.
+        If no bound is given.
     """
-    if all(bound is None for bound in (keep, cost, attention, accuracy)):
+    if bounds == Bounds():
         raise UserError("no bound: give the share of dense to keep, the least accuracy, the highest cost, or several")
-    fit = within(frontier, keep, cost, attention, accuracy)
-    cheapest = keep is not None or accuracy is not None
+    cheapest = bounds.keep is not None or bounds.accuracy is not None
     order, descending = (["cost", "accuracy"], [False, True]) if cheapest else (["accuracy", "cost"], [True, False])
-    return fit.sort(order, descending=descending).group_by(GROUP, maintain_order=True).first().sort(GROUP)
-
-
-def within(
-    frontier: pl.DataFrame,
-    keep: float | None = None,
-    cost: float | None = None,
-    attention: float | None = None,
-    accuracy: float | None = None,
-) -> pl.DataFrame:
-    """The configurations that meet all bounds given, with ``sure``; parameters as in :func:`best`."""
-    check_shares({"share to keep": keep, "cost": cost, "share of attention": attention, "accuracy": accuracy})
-    fit = frontier.filter(~pl.col("control"), pl.col("model_complete"))
-    for column, limit in (("cost_share", cost), ("attention_share", attention)):
-        fit = fit if limit is None else fit.filter(pl.col(column) <= limit)
-    sure = pl.lit(True)
-    for column, limit in (("kept", keep), ("accuracy", accuracy)):
-        if limit is not None:
-            fit, sure = fit.filter(pl.col(column) >= limit), sure & (pl.col(f"{column}_low") >= limit)
-    return fit.with_columns(sure=sure)
+    fit = bounds.met(frontier).sort(order, descending=descending)
+    return fit.group_by(GROUP, maintain_order=True).first().sort(GROUP)
 
 
 def fastest(
-    frontier: pl.DataFrame,
-    measurements: pl.DataFrame,
-    within_ms: float,
-    keep: float | None = None,
-    cost: float | None = None,
-    attention: float | None = None,
-    accuracy: float | None = None,
+    frontier: pl.DataFrame, measurements: pl.DataFrame, within_ms: float, bounds: Bounds = Bounds()
 ) -> pl.DataFrame:
     """The most accurate configuration whose measured time stays below a bound, per model, length, phase and device.
 
@@ -92,8 +99,8 @@ def fastest(
         Schema ``MEASUREMENTS``: lines of ``generation`` are looked at, one row decoding, as labelled in the frontier.
     within_ms
         Longest time: of the whole prefill, or of one decode step.
-    keep, cost, attention, accuracy
-        Further bounds, as in :func:`best`.
+    bounds
+        Further bounds.
     """
     if within_ms <= 0:
         raise UserError(f"latency: {within_ms} ms; allowed: above 0")
@@ -104,17 +111,10 @@ def fastest(
         .agg(pl.col("time_ms", "speedup", "rows", "cache").first())
     )
     on = ["model", "phase", "method", "length_tok", "sparsity"]
-    fit = within(frontier, keep, cost, attention, accuracy).join(timed, on=on)
+    fit = bounds.met(frontier).join(timed, on=on)
     group = [*GROUP, "device"]
     order = fit.sort(["accuracy", "time_ms"], descending=[True, False])
     return order.group_by(group, maintain_order=True).first().sort(group)
-
-
-def check_shares(bounds: Mapping[str, float | None]) -> None:
-    """``UserError`` for a bound outside (0, 1]."""
-    for name, bound in bounds.items():
-        if bound is not None and not 0 < bound <= 1:
-            raise UserError(f"{name}: {bound}; allowed: above 0 and at most 1")
 
 
 def find(accuracy: pl.DataFrame, spelled: str) -> pl.DataFrame:
