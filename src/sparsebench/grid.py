@@ -17,7 +17,7 @@ from sparsebench.errors import UserError
 from sparsebench.methodfiles import method_file
 from sparsebench.names import method_spec, task_spec
 from sparsebench.source import source_digest
-from sparsebench.spec import CellSpec, DType, MethodSpec, MethodSpecs, PhasedSweep, Sweep, TaskSpec
+from sparsebench.spec import CellSpec, DType, MethodSpec, MethodSpecs, PhasedSweep, Room, Sweep, TaskSpec
 
 DENSE = "dense"
 Phase = Literal["prefill", "decode"]
@@ -113,6 +113,12 @@ class Grid:
         """Label of the model whose tokenizer, and so whose samples, this model uses."""
         return self.config.models[model].tokenizer or model
 
+    def room(self, model: str) -> Room:
+        """Where the rows of a model's cells run."""
+        engine = self.config.engine
+        ranks = max(1, self.config.models[model].gpus)
+        return Room(batch_rows=engine.batch_rows, memory_mib=engine.memory_mib, ranks=ranks)
+
     def dtype(self, model: str) -> DType:
         """Number format of a model, or of random weights: its own, else the engine's."""
         entry = self.config.models.get(model)
@@ -157,7 +163,6 @@ class Grid:
 
     def cell(self, key: Key) -> CellSpec:
         """The cell's specification: all that its job is told."""
-        model = self.config.models[key.model]
         whole = key.prefill == DENSE or self.config.combine == "product"
         sparse = [label for label in self.config.decode if label != DENSE and whole]
         decode = [DENSE, *(label for label in sparse if self._runs_at("decode", label, key.model, key.length))]
@@ -168,9 +173,10 @@ class Grid:
             task=key.task,
             length_tok=key.length,
             samples=self.task(key.task).samples,
-            ranks=max(1, model.gpus),
             dtype=self.dtype(key.model),
-            **self.config.engine.model_dump(exclude={"threads", "gpu_request", "dtype"}),
+            impl=self.config.engine.impl,
+            cache=self.config.engine.cache,
+            **dict(self.room(key.model)),
         )
 
     def methods(self) -> MethodSpecs:

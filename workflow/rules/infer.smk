@@ -21,9 +21,7 @@ rule infer_cell:
         gres=lambda w: GRID.gpu_request(w.model)[1],
         nodes=1,
         # No parameters: another batch or more GPUs leave finished cells as they are.
-        room=lambda w: GRID.cell(key_of(w)).model_dump_json(
-            include=set(Room.model_fields)
-        ),
+        room=lambda w: GRID.room(w.model).model_dump_json(),
     params:
         cell=lambda w: GRID.cell(key_of(w)).model_dump_json(
             exclude=set(Room.model_fields)
