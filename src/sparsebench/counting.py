@@ -17,15 +17,15 @@ def causal_pairs(length: int) -> int:
     return length * (length + 1) // 2
 
 
-def prefill_pairs(selection: PrefillSelection, length: int) -> Tensor:
+def prefill_pairs(selection: PrefillSelection, length: int, device: torch.device | None = None) -> Tensor:
     """Causal query-key pairs that a prefill selection keeps, exactly.
 
     Returns
     -------
-    int64 [B, H]; [1, 1] for :class:`Everything`, which knows no batch.
+    int64 [B, H]; [1, 1] on ``device`` for :class:`Everything`, which knows neither batch nor device.
     """
     if isinstance(selection, Everything):
-        return torch.tensor([[causal_pairs(length)]])
+        return torch.full((1, 1), causal_pairs(length), device=device)
     if isinstance(selection, BlockSelection):
         return _block_pairs(selection, length)
     return _line_pairs(selection, length)

@@ -65,7 +65,7 @@ class PrefillPass:
         layer = Layer(call.layer, call.scale, call.softcap, (self._seed,), self._ops.impl)
         length = call.q.shape[2]
         selection = self._setting.method.select(call.q, call.k, self._setting.budget, layer)
-        pairs = prefill_pairs(selection, length).to(call.q.device)  # of ``Everything`` they are counted on the CPU
+        pairs = prefill_pairs(selection, length, call.q.device)
         self._shares.append(pairs.double().mean() / causal_pairs(length))
         self.states[call.layer] = [m.prepare(k, call.q[0, :, max(0, length - m.window) :], layer) for m in self._decode]
         return self._ops.prefill(selection, call)
