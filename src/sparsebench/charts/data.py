@@ -97,7 +97,6 @@ def load_tables(folder: Path, measured: Sequence[Path] = (), needs: Collection[s
 
     from sparsebench.stats.configuration import DENSE
     from sparsebench.tables import read_table
-    from sparsebench.tables.measurements import FEWEST_FOR_SPREAD
 
     found: dict[str, Any] = {}
     wanted = set(table_names()) if needs is None else {"accuracy", "frontier", *needs}
@@ -120,10 +119,6 @@ def load_tables(folder: Path, measured: Sequence[Path] = (), needs: Collection[s
         if "cost_check" in wanted:
             more = _checked(timed, found.get("models", _empty("models")), found.get("config", {}))
             found["cost_check"] = pl.concat([found.get("cost_check", _empty("cost_check")), more])
-    if "measurements" in found:
-        # Fan-out and older files have 0 where the spread is not known.
-        known = pl.col("readings") >= FEWEST_FOR_SPREAD
-        found["measurements"] = found["measurements"].with_columns(spread_ms=pl.when(known).then("spread_ms"))
     return Tables(**found)
 
 

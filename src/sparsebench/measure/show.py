@@ -8,8 +8,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from sparsebench.tables.measurements import FEWEST_FOR_SPREAD
-
 Row = Mapping[str, Any]
 
 
@@ -25,7 +23,7 @@ def figure(value: float | None, digits: int = 3) -> str:
 
 
 def _time(row: Row) -> str:
-    spread = f" ± {figure(row['spread_ms'], 2)}" if row["readings"] >= FEWEST_FOR_SPREAD else ""
+    spread = f" ± {figure(row['spread_ms'], 2)}" if row["spread_ms"] is not None else ""
     return figure(row["time_ms"]) + spread
 
 
