@@ -12,6 +12,7 @@ from sparsebench.grid import Grid, Key
 from sparsebench.jobsize import memory_mb, runtime_min, scoring_min, synthesis_min
 from sparsebench.models.info import read_info
 from sparsebench.source import PACKAGE, bytes_digest
+from sparsebench.spec import Room
 from sparsebench.stats.derived import INPUTS
 from sparsebench.tasks.registry import load_task, task_digest
 
