@@ -32,6 +32,12 @@ def task_classes() -> dict[str, type[Task]]:
     return dict(sorted(found.items()))
 
 
+def _class_of(spec: TaskSpec) -> type[Task]:
+    if spec.task not in task_classes():
+        raise unknown("task", spec.task, task_classes(), f"tasks: {spec.label}")
+    return task_classes()[spec.task]
+
+
 def load_task(spec: TaskSpec) -> Task:
     """The task of ``spec`` with its parameters checked.
 
@@ -41,10 +47,7 @@ def load_task(spec: TaskSpec) -> Task:
         For an unknown task, an unknown parameter or a value that is not allowed, all of them in one message.
     """
     where = f"tasks: {spec.label}"
-    classes = task_classes()
-    if spec.task not in classes:
-        raise unknown("task", spec.task, classes, where)
-    cls = classes[spec.task]
+    cls = _class_of(spec)
     fields = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     for name in spec.params:
         if name not in fields:
@@ -76,4 +79,4 @@ def _digest(cls: type[Task]) -> str:
 
 def task_digest(spec: TaskSpec) -> str:
     """Digest of the code and data that make and score the samples of ``spec``, for rule params."""
-    return _digest(type(load_task(spec)))
+    return _digest(_class_of(spec))
