@@ -193,8 +193,8 @@ def test_when_the_job_is_ended_no_rank_is_left(model_dir, tmp_path, number) -> N
         assert family
         job.send_signal(number)
         job.stderr.read()
-        assert job.wait(timeout=60) == (128 + number if number == signal.SIGTERM else -number)
-        assert not psutil.wait_procs(family, timeout=30)[1]
+        assert job.wait(timeout=300) == (128 + number if number == signal.SIGTERM else -number)
+        assert not psutil.wait_procs(family, timeout=300)[1]
     assert len((tmp_path / "cell.jsonl").read_text().splitlines()) >= 2
     assert not (tmp_path / "out.arrow").exists()
 

@@ -375,7 +375,7 @@ def test_ranks_train_one_model(tmp_path: Path) -> None:
         "train",
     ]
     command += ["--size=nano-2m", f"--output={out}", *options.split(), *zero]
-    done = subprocess.run(command, cwd=CONFIG.parents[1], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=CONFIG.parents[1], capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     totals = json.loads((out / "curriculum.json").read_text())["done"]
     assert totals["steps"] == 2

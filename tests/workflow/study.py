@@ -78,7 +78,7 @@ class Study:
     def run(self, *arguments: str, fails: bool = False) -> str:
         """Run to the end; what Snakemake said."""
         done = subprocess.run(
-            self.command(*arguments), env=self.environment(), capture_output=True, text=True, timeout=400
+            self.command(*arguments), env=self.environment(), capture_output=True, text=True, timeout=900
         )
         said = done.stdout + done.stderr
         assert (done.returncode != 0) == fails, f"{said}\n{self.logs()}"

@@ -31,7 +31,7 @@ def test_a_workflow_uses_this_one_as_a_module(tiny_llama_dir: Path, warm: Path, 
     (tmp_path / "Snakefile").write_text(OUTER.format(root=ROOT))
     (tmp_path / "outer.yaml").write_text(yaml.safe_dump({"sparsebench": study.config, "other": 1}))
     command = [str(warm / "snakemake"), "--cores", "2"]
-    done = subprocess.run(command, cwd=tmp_path, env=study.environment(), capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=tmp_path, env=study.environment(), capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     assert "sparsebench_synthesise_task" in done.stderr
     samples, sources = (tmp_path / "outer.txt").read_text().split()

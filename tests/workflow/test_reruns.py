@@ -153,7 +153,7 @@ def test_a_killed_run_resumes_where_it_was(tiny_llama_dir: Path, tmp_path: Path)
         start_new_session=True,
     )
     try:
-        until = time.monotonic() + 200
+        until = time.monotonic() + 600
         while not (journal.is_file() and journal.read_text().count("\n") >= 4):
             assert running.poll() is None and time.monotonic() < until, study.logs()
             time.sleep(0.05)

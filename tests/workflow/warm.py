@@ -101,7 +101,7 @@ def warm_programs(environment: dict[str, str]) -> Iterator[Path]:
             stdin=subprocess.PIPE,
         )
         try:
-            until = time.monotonic() + 120
+            until = time.monotonic() + 600
             while not (folder / "socket").exists():
                 assert server.poll() is None and time.monotonic() < until, "the imports fail"
                 time.sleep(0.05)

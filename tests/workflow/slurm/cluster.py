@@ -93,7 +93,7 @@ class Cluster:
         for node in range(1, self.nodes + 1):
             self.start_node(f"n{node}")
         wait_for("all nodes are idle", lambda: self.call("sinfo", "-h", "-N", "-o", "%T").split()[: self.nodes] and
-                 set(self.call("sinfo", "-h", "-N", "-o", "%T").split()) == {"idle"}, 30)  # fmt: skip
+                 set(self.call("sinfo", "-h", "-N", "-o", "%T").split()) == {"idle"}, 120)  # fmt: skip
 
     def _wrap(self, program: str, before: str) -> None:
         wrapper = self.folder / "bin" / program
@@ -121,7 +121,7 @@ class Cluster:
     def call(self, *command: str) -> str:
         """Run a command of SLURM; what it said."""
         environment = os.environ | {"SLURM_CONF": str(self.conf), "PATH": PATH}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180)
         assert done.returncode == 0, f"{command}: {done.stderr}"
         return done.stdout
 
@@ -179,7 +179,7 @@ class Cluster:
         """End all jobs and daemons."""
         with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
             self.call("scancel", "-Q", "--me")
-            wait_for("all jobs have ended", lambda: not self.call("squeue", "-h"), 20)
+            wait_for("all jobs have ended", lambda: not self.call("squeue", "-h"), 60)
         pids = [int(file.read_text()) for file in (self.folder / "run").glob("*.pid") if file.read_text().strip()]
         for kind in (signal.SIGTERM, signal.SIGKILL):
             for pid in pids:

@@ -111,7 +111,7 @@ def _bury(process: int) -> None:
     """End what SLURM left of a job that is over; it does so itself where it has cgroups."""
     with contextlib.suppress(psutil.NoSuchProcess):
         psutil.Process(process).kill()
-    wait_for(f"process {process} has ended", lambda: not is_alive(process), 10)
+    wait_for(f"process {process} has ended", lambda: not is_alive(process), 60)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def faults(cluster: Cluster, tiny_llama_dir: Path, disk: Path) -> Iterator[Fault
     faults.open("full")
     process = clone.start(*TARGETS)
     try:
-        until = time.monotonic() + 420
+        until = time.monotonic() + 900
         while process.poll() is None:
             faults.look()
             assert time.monotonic() < until, "the run does not end"
@@ -210,7 +210,7 @@ def test_a_killed_snakemake_is_taken_up_while_its_jobs_still_run(faults: Faults,
     subprocess.run(["mount", "-o", "remount,size=1m", str(disk)], check=True)
     (faults.gates / "full").unlink()
     first = clone.start(*TARGETS)
-    wait_for("its job waits at a row", lambda: len(faults.started("full")) == started + STOP, 120)
+    wait_for("its job waits at a row", lambda: len(faults.started("full")) == started + STOP, 400)
     first.send_signal(signal.SIGKILL)
     first.wait()
     orphan = clone.jobs_of("tiny_full_niah_512")[-1]
@@ -219,10 +219,10 @@ def test_a_killed_snakemake_is_taken_up_while_its_jobs_still_run(faults: Faults,
     second = clone.start(*TARGETS)
     try:
         held = f"SLURM job {orphan}, which showed life"
-        wait_for("its job waits for that of the first", lambda: held in clone.log(cell), 120)
+        wait_for("its job waits for that of the first", lambda: held in clone.log(cell), 400)
         assert clone.lines(cell) == before + BEFORE
         faults.open("full")
-        assert second.wait(240) == 0, clone.said()
+        assert second.wait(600) == 0, clone.said()
     finally:
         second.kill()
     assert clone.counts(cell) == (0, rows)
