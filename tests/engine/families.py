@@ -106,10 +106,10 @@ def make_config(name: str) -> PreTrainedConfig:
     return CONFIG_MAPPING[family.kind](**copy.deepcopy(COMMON | family.settings))
 
 
-def make_model(name: str) -> PreTrainedModel:
+def make_model(name: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
     """A tiny random model of a family, anew at each call: patching changes it."""
     torch.manual_seed(5)
-    return sharpened(AutoModelForCausalLM.from_config(make_config(name), dtype=torch.float32).eval())
+    return sharpened(AutoModelForCausalLM.from_config(make_config(name), dtype=dtype).eval())
 
 
 def sharpened(model: PreTrainedModel) -> PreTrainedModel:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
-import torch
 from torch import Tensor
 
 
@@ -22,7 +22,7 @@ class PromptStore:
 
     def __init__(self, lengths: Sequence[int]) -> None:
         self.lengths = tuple(lengths)
-        ends = torch.tensor(self.lengths).cumsum(0).tolist()
+        ends = list(accumulate(self.lengths))
         self._spans = [(end - length, end) for end, length in zip(ends, self.lengths, strict=True)]
         self._total = ends[-1]
         self._layers: dict[int, tuple[Tensor, Tensor]] = {}

@@ -15,6 +15,7 @@ from sparsebench.methods.estimate import chunks
 from sparsebench.methods.pick import ranked_tokens, top_blocks
 from sparsebench.selection import BlockSelection, TokenSelection
 
+_STEP = 0x1E3779B97F4A7C15
 _SOURCE = "control of this project: selection at random"
 
 
@@ -23,11 +24,16 @@ def scrambled(*parts: int | Tensor) -> Tensor:
 
     Every part is mixed in with the finaliser of SplitMix64 (Steele, Lea and Flood 2014).
     """
-    state = torch.tensor(0x1E3779B97F4A7C15)
+    state = torch.tensor(_STEP)
     for part in parts:
-        part = torch.as_tensor(part)
-        state = _mixed(state.to(part.device) + part * 0x1E3779B97F4A7C15)
+        # a number stays a number, and one tensor of the host without axes may meet those of a device: nothing is copied
+        state = _mixed(state + (part * _STEP if isinstance(part, Tensor) else _signed(part * _STEP)))
     return (state & (2**24 - 1)).float() / 2**24
+
+
+def _signed(number: int) -> int:
+    """The 64-bit integer that ``number`` wraps around to."""
+    return (number + 2**63) % 2**64 - 2**63
 
 
 def _mixed(x: Tensor) -> Tensor:
