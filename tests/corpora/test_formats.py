@@ -24,6 +24,18 @@ def test_squad_layout(tmp_path: Path) -> None:
     assert [(q.text, q.documents, q.answers) for q in corpus.questions] == [("Who?", (0,), ("Ann", "Ann B"))]
 
 
+def test_squad_paragraphs_of_one_article_are_related(tmp_path: Path) -> None:
+    def paragraph(text: str) -> dict[str, object]:
+        return {"context": text, "qas": [{"question": f"{text}?", "answers": [{"text": text}]}]}
+
+    articles = [("X", ["a", "b", "c", "b"]), ("Y", ["d"])]
+    data = [{"title": title, "paragraphs": [paragraph(text) for text in texts]} for title, texts in articles]
+    path = tmp_path / "squad.json"
+    path.write_text(json.dumps({"data": data}))
+    related = {question.text: question.related for question in read_corpus(path, "squad").questions}
+    assert related == {"a?": (1, 2), "b?": (0, 2), "c?": (0, 1), "d?": ()}
+
+
 def test_hotpotqa_needs_the_supporting_documents_only(tmp_path: Path) -> None:
     entry = {
         "question": "Where was the founder born?",
@@ -36,6 +48,7 @@ def test_hotpotqa_needs_the_supporting_documents_only(tmp_path: Path) -> None:
     corpus = read_corpus(path, "hotpotqa")
     assert [d.text for d in corpus.documents] == ["one. two.", "three.", "four."]
     assert corpus.questions[0].documents == (2, 0) and corpus.questions[0].answers == ("Rome",)
+    assert corpus.questions[0].related == (1,)
 
 
 def test_quality_labels_count_from_one(tmp_path: Path) -> None:

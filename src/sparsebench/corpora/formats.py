@@ -28,12 +28,15 @@ class Question:
     """A question about the documents of the given indices.
 
     ``answers`` are references (any of which is right) if ``options`` is empty, else the letters of all right options.
+    ``related`` are documents that could be mistaken for its own: paragraphs of the same article (squad), the
+    distractors that come with it (hotpotqa).
     """
 
     text: str
     documents: tuple[int, ...]
     answers: tuple[str, ...]
     options: tuple[str, ...] = ()
+    related: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,14 @@ class _Builder:
 
 def _squad(content: str, build: _Builder) -> None:
     for article in json.loads(content)["data"]:
-        for paragraph in article["paragraphs"]:
-            place = build.document(article["title"].replace("_", " "), paragraph["context"])
+        title = article["title"].replace("_", " ")
+        places = [build.document(title, paragraph["context"]) for paragraph in article["paragraphs"]]
+        for place, paragraph in zip(places, article["paragraphs"], strict=True):
+            related = tuple(other for other in dict.fromkeys(places) if other != place)
             for entry in paragraph["qas"]:
                 answers = tuple(dict.fromkeys(answer["text"] for answer in entry["answers"]))
                 if answers and not entry.get("is_impossible"):
-                    build.question(Question(entry["question"].strip(), (place,), answers))
+                    build.question(Question(entry["question"].strip(), (place,), answers, related=related))
 
 
 def _hotpotqa(content: str, build: _Builder) -> None:
@@ -75,7 +80,8 @@ def _hotpotqa(content: str, build: _Builder) -> None:
         places = {title: build.document(title, "".join(lines)) for title, lines in entry["context"]}
         needed = tuple(dict.fromkeys(places[title] for title, _ in entry["supporting_facts"] if title in places))
         if needed:
-            build.question(Question(entry["question"].strip(), needed, (entry["answer"],)))
+            related = tuple(place for place in dict.fromkeys(places.values()) if place not in needed)
+            build.question(Question(entry["question"].strip(), needed, (entry["answer"],), related=related))
 
 
 def _lines(content: str) -> Iterable[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -82,9 +82,16 @@ def choose_question(draw: Draw, window: Window, corpus: Corpus, shortest_tok: in
 
 
 def pack(
-    draw: Draw, window: Window, corpus: Corpus, gold: Sequence[int], frame: str, answer_prefix: str, task: str
+    draw: Draw,
+    window: Window,
+    corpus: Corpus,
+    gold: Sequence[int],
+    frame: str,
+    answer_prefix: str,
+    task: str,
+    related: Sequence[int] = (),
 ) -> Packed:
-    """Fill what ``frame`` leaves of the window with the documents ``gold`` and random others.
+    """Fill what ``frame`` leaves of the window with the documents ``gold`` and random others, ``related`` ones first.
 
     The last distractor is cut at the end of a word to fill the length; the documents asked about never are.
     """
@@ -93,7 +100,7 @@ def pack(
     room = window.room(frame, answer_prefix, reserve=asked + len(gold))
     if room < 0:
         raise too_short(task, window, window.length_tok - room)
-    others, counts = _distractors(draw, window, corpus, set(gold), room, len(gold) + 1)
+    others, counts = _distractors(draw, window, corpus, gold, related, room)
     left = room - sum(counts)
     if left > (1 - LEAST_FILL) * window.length_tok:
         raise UserError(
@@ -114,18 +121,21 @@ def pack(
 
 
 def _distractors(
-    draw: Draw, window: Window, corpus: Corpus, gold: set[int], room: int, number: int
+    draw: Draw, window: Window, corpus: Corpus, gold: Sequence[int], related: Sequence[int], room: int
 ) -> tuple[list[Document], list[int]]:
     others: list[Document] = []
     counts: list[int] = []
-    for place in _shuffled(draw, len(corpus.documents)):
-        if place in gold:
-            continue
+    first = draw.sample(related, len(related))
+    places = list(range(len(corpus.documents)))
+    draw.shuffle(places)
+    taken = {*gold, *first}
+    for place in [*first, *(place for place in places if place not in taken)]:
         document = corpus.documents[place]
         # Which number a document gets is settled later; the numbers of all together are these.
-        size = _size(window, number + len(others), document)
+        number = len(gold) + 1 + len(others)
+        size = _size(window, number, document)
         if size > room:
-            heading = _after_break(window, _heading(number + len(others), document))
+            heading = _after_break(window, _heading(number, document))
             if room - heading >= _LEAST_CUT_TOK:
                 others.append(Document(document.title, window.cut(document.text, room - heading - 2)))
                 counts.append(room)
@@ -134,9 +144,3 @@ def _distractors(
         counts.append(size)
         room -= size
     return others, counts
-
-
-def _shuffled(draw: Draw, n: int) -> Iterator[int]:
-    order = list(range(n))
-    draw.shuffle(order)
-    return iter(order)

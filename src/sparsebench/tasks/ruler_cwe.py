@@ -48,7 +48,8 @@ class RulerCwe(Task):
     - Chance: 0 for one who has not read the list.
     - Isolates: aggregation; every part of the context matters a little.
     - Length: the frequencies stay, the number of different rare words grows.
-    - Departures: the worked example is short, where RULER shows a whole list of 40 words.
+    - Departures: the worked example is short, where RULER shows a whole list of 40 words and a numbered answer; below
+      4,096 tokens RULER lowers its frequencies to 6 and 1, which are parameters here.
 
     Parameters
     ----------

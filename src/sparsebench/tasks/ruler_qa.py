@@ -22,9 +22,11 @@ class RulerQa(Task):
     - Metric: RULER's partial match, 1 if any reference occurs in the answer.
     - Chance: 0 for one who has not read the documents (yes/no questions of HotpotQA: up to 0.5).
     - Isolates: finding by content and reading; with HotpotQA, joining two documents.
-    - Length: distractor documents grow in number; the questions stay the same.
+    - Length: distractor documents grow in number; the questions stay the same. As in RULER the first are those most
+      like the question's own: other paragraphs of the article (SQuAD), the distractors that HotpotQA gives it.
     - Departures: ``squad`` as fetched is the development set of SQuAD 1.1, whose questions all have answers; RULER
-      takes that of SQuAD 2.0 and leaves out those without.
+      takes that of SQuAD 2.0 and leaves out those without. Documents bear their titles here with both corpora, and the
+      instruction stands once more in one line instead of whole.
 
     Parameters
     ----------
@@ -61,7 +63,8 @@ class RulerQa(Task):
         question = choose_question(draw, window, corpus, self.shortest_tok, self.name)
         head = "Answer the question that follows the documents. Give the answer only, nothing else.\n\n"
         tail = f"\n\nQuestion: {question.text} Give the answer only, nothing else."
-        packed = pack(draw, window, corpus, question.documents, head + tail, self.answer_prefix, self.name)
+        frame, related = head + tail, question.related
+        packed = pack(draw, window, corpus, question.documents, frame, self.answer_prefix, self.name, related)
         perfect = " " + question.answers[0]
         return Sample(
             user=head + packed.context + tail,

@@ -35,7 +35,8 @@ class RulerVt(Task):
     - Chance: 0; names are five random letters. As in RULER, listing all names of the text would score 1.
     - Isolates: tracing through several scattered statements, each of which is needed.
     - Length: the haystack grows, chains and hops stay; the chain's statements are spread evenly.
-    - Departures: a chain stands in its order, as in RULER (the study shuffles it).
+    - Departures: the worked example has two variables, where RULER's is a prompt of 500 tokens with as many chains and
+      hops as are asked for. A chain stands in its order, as in RULER (the study shuffles it).
 
     Parameters
     ----------
