@@ -179,7 +179,7 @@ def test_when_a_rank_dies_the_job_ends_and_says_so(model_dir, tmp_path) -> None:
 def test_when_the_job_is_ended_no_rank_is_left(model_dir, tmp_path, number) -> None:
     write_table(_samples(40, max_new_tok=150), tmp_path / "samples.arrow", {})
     cell = _cell(40, _sweep("oracle", 0.5), ranks=2, batch_rows=2)
-    command = [sys.executable, "-m", "sparsebench", "infer", "--cell", cell.model_dump_json()]
+    command = [sys.executable, "-X", "faulthandler", "-m", "sparsebench", "infer", "--cell", cell.model_dump_json()]
     command += ["--model", str(model_dir / "model.json"), "--samples", str(tmp_path / "samples.arrow")]
     command += ["--journal", str(tmp_path / "cell.jsonl"), "--output", str(tmp_path / "out.arrow")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as job:
@@ -192,8 +192,8 @@ def test_when_the_job_is_ended_no_rank_is_left(model_dir, tmp_path, number) -> N
         family = psutil.Process(job.pid).children(recursive=True)
         assert family
         job.send_signal(number)
-        job.stderr.read()
-        assert job.wait(timeout=300) == (128 + number if number == signal.SIGTERM else -number)
+        said = job.stderr.read()
+        assert job.wait(timeout=300) == (128 + number if number == signal.SIGTERM else -number), said
         assert not psutil.wait_procs(family, timeout=300)[1]
     assert len((tmp_path / "cell.jsonl").read_text().splitlines()) >= 2
     assert not (tmp_path / "out.arrow").exists()

@@ -74,7 +74,13 @@ def _infer(given: argparse.Namespace) -> None:
 
     samples = read_table(given.samples, SAMPLES)
     cell = given.cell.model_copy(update=given.room.model_dump(exclude_unset=True) if given.room else {})
-    table = infer_cell(cell, given.model.parent, samples, given.journal)
+    try:
+        table = infer_cell(cell, given.model.parent, samples, given.journal)
+    except SystemExit as end:
+        if cell.ranks > 1:  # taking torch's process group down while other ranks are in it may abort this one
+            sys.stderr.flush()
+            os._exit(int(end.code or 0))
+        raise
     write_table(table, given.output, stamp(cell=cell.model_dump_json(), device=device_name()))
 
 

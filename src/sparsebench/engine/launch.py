@@ -52,6 +52,7 @@ def started(cell: CellSpec, info: ModelInfo, longest_tok: int) -> Iterator[Worke
         for rank in range(1, cell.ranks)
     ]
     ended = threading.Event()
+    told_to_end = False
     try:
         for process in others:
             process.start()
@@ -63,6 +64,9 @@ def started(cell: CellSpec, info: ModelInfo, longest_tok: int) -> Iterator[Worke
         ended.set()
         for process in others:
             process.join()
+    except SystemExit:
+        told_to_end = True
+        raise
     except RuntimeError as error:  # what a collective raises when its other end is gone
         dead = [f"rank {rank} with exit code {p.exitcode}" for rank, p in enumerate(others, 1) if _has_ended(p)]
         if not dead:
@@ -73,11 +77,12 @@ def started(cell: CellSpec, info: ModelInfo, longest_tok: int) -> Iterator[Worke
         ) from error
     finally:
         ended.set()
-        for process in others:
-            if process.is_alive():
-                process.kill()
-        if dist.is_initialized():
-            dist.destroy_process_group()
+        if not told_to_end:  # else the process leaves by itself, and the others with it: see _end_with
+            for process in others:
+                if process.is_alive():
+                    process.kill()
+            if dist.is_initialized():
+                dist.destroy_process_group()
         os.environ.clear()
         os.environ.update(before)
 
