@@ -57,10 +57,10 @@ class AdaSnapKV(DecodeMethod):
     axes: ClassVar[Axes] = Axes(unit="token", importance="global-to-token", budget="adaptive per head", cache="evict")
     source: ClassVar[str] = "Ada-KV, arXiv:2407.11550, Algorithms 1 and 2; code: FFY0/AdaKV"
     departures: ClassVar[tuple[str, ...]] = (
-        "Under GQA the votes of a group's query heads are averaged and the budget is shared among KV heads.",
+        "Under GQA votes are pooled per query head, then averaged over the group; the authors average first.",
         "The budget is a share of the prompt; the authors keep a fixed mean number of tokens per head.",
         "Shares are rounded so that they sum to the budget; the authors round each head alone.",
-        "A budget below twice the window keeps only half of it from the window.",
+        "A budget below twice the window keeps only half of it from the window; the authors always keep the window.",
         "The last prompt token is processed in decode mode, so the window ends one token before the prompt's end.",
     )
     fixed: ClassVar[bool] = True

@@ -124,10 +124,10 @@ class SnapKV(DecodeMethod):
     independent_heads: ClassVar[bool] = True
     source: ClassVar[str] = "SnapKV, arXiv:2404.14469, Listing 1; code: FasterDecoding/SnapKV"
     departures: ClassVar[tuple[str, ...]] = (
-        "Maxima over 7 positions, as in Ada-KV's code; SnapKV's code averages over 5 unless told otherwise.",
+        "Maxima over 7 positions, as the authors evaluate; their code averages over 5 unless told otherwise.",
         "Under GQA the votes of a group's query heads are averaged; the authors keep tokens per query head.",
         "The budget is a share of the prompt; the authors keep a fixed number of tokens.",
-        "A budget below twice the window keeps only half of it from the window; the authors demand a larger budget.",
+        "A budget below twice the window keeps only half of it from the window; the authors always keep the window.",
         "The last prompt token is processed in decode mode, so the window ends one token before the prompt's end.",
     )
     fixed: ClassVar[bool] = True

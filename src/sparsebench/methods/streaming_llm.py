@@ -46,6 +46,7 @@ class StreamingPrefill(PrefillMethod):
     source: ClassVar[str] = _SOURCE
     departures: ClassVar[tuple[str, ...]] = (
         _SHARE,
+        "The mask is laid over the whole prompt at once (MInference's A-shape); the authors stream token by token.",
         "Tokens keep their positions; the authors number those in the cache anew at each step.",
         "All sinks are kept only while they take at most half of the budget; the authors keep all.",
     )
@@ -114,6 +115,7 @@ class StreamingDecode(DecodeMethod):
     source: ClassVar[str] = _SOURCE
     departures: ClassVar[tuple[str, ...]] = (
         _SHARE,
+        "The prompt is read before anything is evicted, as in the authors' chat example; they also stream prompts.",
         "Generated tokens are always read; the authors' window moves on over them.",
         "Tokens keep their positions; the authors number those in the cache anew at each step.",
         "All sinks are kept only while they are at most half of what is kept; the authors keep all.",

@@ -54,6 +54,7 @@ class VerticalSlash(PrefillMethod):
         "30 sink columns and 100 local diagonals take at most a quarter of the lines; the authors keep all.",
         "Diagonals are single offsets; the authors' kernel widens each to a block of 64.",
         "All heads are vertical-slash; the authors search a pattern per head offline.",
+        "The last prompt token is processed in decode mode, so the last queries end one token before the prompt's end.",
     )
 
     def __post_init__(self) -> None:
