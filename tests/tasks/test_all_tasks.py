@@ -37,6 +37,7 @@ SHORT: list[tuple[str, dict[str, object], int]] = [
     ("story_retrieval", {}, 2048),
     ("story_multihop", {}, 2048),
     ("story_filtering", {}, 2048),
+    ("story_absence", {}, 2048),
     ("multilingual_niah", {}, 2048),
     ("multilingual_niah", {"language": "zh", "keys": 3, "value_kind": "number"}, 2048),
     ("multilingual_qa", {}, 2048),
@@ -203,6 +204,16 @@ def filtering(sample: Sample) -> None:
     assert empty == list(sample.answers)
 
 
+@pytest.mark.parametrize(("name", "told"), [("story_filtering", 2), ("story_absence", 1)])
+def test_what_chapters_without_a_purchase_tell(windows: Callable[[int], Window], name: str, told: int) -> None:
+    """Beside what was sold, an item that was looked at, or nothing."""
+    for sample in synthesised(task_of(name, {})[0], windows(2048), 5):
+        chapters = re.split(r"^Chapter (\d+)\n", sample.user.split("Afterword")[0], flags=re.MULTILINE)
+        prices = {n: text.count(" coins") for n, text in zip(chapters[1::2], chapters[2::2], strict=True)}
+        assert {prices[n] for n in sample.answers} == {told}
+        assert {count for n, count in prices.items() if n not in sample.answers} == {2}
+
+
 def multilingual_qa(sample: Sample) -> None:
     assert all(sample.user.casefold().count(answer.casefold()) == 1 for answer in sample.answers)
 
@@ -251,6 +262,7 @@ ACCIDENTS: dict[str, Callable[[Sample], None]] = {
     "ruler_cwe": cwe,
     "ruler_fwe": fwe,
     "story_filtering": filtering,
+    "story_absence": filtering,
     "multilingual_niah": multilingual_niah,
     "multilingual_qa": multilingual_qa,
     "code_completion": code,

@@ -117,11 +117,15 @@ def test_ruler_cwe(case: Case) -> None:
         ("ABCDE ABCDE ABCDE", 1 / 3),  # a set
         ("abcde, fghij, klmno", 1),
         ("VAR ABCDE = 12345, VAR FGHIJ", 2 / 3),  # VAR has three letters
-        ("These are ABCDE and FGHIJ", 2 / 4),  # as in the study, a word of five letters is a name
+        ("These are ABCDE and FGHIJ", 2 / 3),  # what is in small letters is no name where others are in capitals
+        ("these are abcde and fghij", 2 / 4),
         ("ABCDEF", 0, FAILED),  # not found inside a longer word
         ("PQRST", 0),
         ("", 0, FAILED),
         ("ABCDÉ", 0, FAILED),
+        ("ABCDE, FGHIJ and KLMNO: these names share their value.", 1),  # words that are no names
+        ("\nABCDE, FGHIJ, KLMNO\n \nVWXYZ holds another value.", 1),
+        ("ABCDE\nFGHIJ\nKLMNO\nVWXYZ", 3 / 4),
     ],
 )
 def test_ruler_vt_as_the_study_scores_it(case: Case) -> None:
@@ -144,6 +148,7 @@ def test_ruler_vt_as_the_study_scores_it(case: Case) -> None:
         ("", 0, FAILED),
         ("1. 2. 3.", 0, FAILED),
         ("violín, lantern", 1 / 5),
+        ("1. lantern\n2. violin\n3. harbor\n4. meadow\n\nThese words occur most often.", 1),
     ],
 )
 def test_ruler_cwe_as_the_study_scores_it(case: Case) -> None:

@@ -23,6 +23,11 @@ def first_line(text: str) -> str:
     return next(_lines(text), "")
 
 
+def first_paragraph(text: str) -> str:
+    """What stands before the first blank line that follows a word."""
+    return re.split(r"\n[^\S\n]*\n", text.lstrip(), maxsplit=1)[0]
+
+
 def normalise(text: str) -> str:
     """SQuAD's normalisation: lower case, no punctuation, no articles, single spaces.
 

@@ -23,16 +23,20 @@ PEOPLE = _parts(
     "ba do fi ga ko la mi no pa ri so ta vu ze",
     "bel dan fra go kim lia mar nika ra sten tus vin xa zo",
 )
+# Words of names of two, none of which is a name of one.
+_STARTS = "Ab Ber Ced Dor Eb Fir Gos Hart Ib Jun Lum Mil Nub Ost Pin Rud Sil Tam Ut Wil"
+_MIDDLES = "a e ef i im o ol u ur"
+DOUBLE_PLACES = _parts(_STARTS, _MIDDLES, "beck brook croft dell field ford gate hill mere ridge stead water")
+DOUBLE_PEOPLE = _parts(_STARTS, _MIDDLES, "bert drum fast gren lam man mund rick ski son ton wald")
 
 
-def _names(parts: tuple[tuple[str, ...], ...], draw: Random) -> Iterator[str]:
+def _names(single: tuple[tuple[str, ...], ...], double: tuple[tuple[str, ...], ...], draw: Random) -> Iterator[str]:
     seen: set[str] = set()
-    most = prod(len(part) for part in parts)
+    most = prod(len(part) for part in single)
     while True:
-        name = "".join(draw.choice(part) for part in parts)
-        # When names run short (half of them belong to other draws), a second word makes as many again.
-        if len(seen) > most // 4:
-            name += " " + "".join(draw.choice(part) for part in parts)
+        # Names run short, and half of them belong to other draws: then those of two words follow.
+        words = [single] if len(seen) <= most // 4 else [double, double]
+        name = " ".join("".join(draw.choice(part) for part in word) for word in words)
         if name not in seen and belongs(draw, name):
             seen.add(name)
             yield name
@@ -40,9 +44,9 @@ def _names(parts: tuple[tuple[str, ...], ...], draw: Random) -> Iterator[str]:
 
 def places(draw: Random) -> Iterator[str]:
     """Names of towns, none twice."""
-    return _names(PLACES, draw)
+    return _names(PLACES, DOUBLE_PLACES, draw)
 
 
 def people(draw: Random) -> Iterator[str]:
     """Names of people, none twice, none like that of a town."""
-    return _names(PEOPLE, draw)
+    return _names(PEOPLE, DOUBLE_PEOPLE, draw)

@@ -19,7 +19,9 @@ class QaQuality(ChoiceTask):
     - Chance: 0.25, one of four options.
     - Isolates: understanding of a long passage (4K-8K tokens), found by its number.
     - Length: distractor documents grow in number; the questions stay the same.
-    - Departures: the question says how many options are right, as the test itself does; the study's does not.
+    - Departures: the question says how many options are right, which the study's does not, and documents bear their
+      titles. All documents of the development set may be distractors; the study's are those of the questions it keeps,
+      from a file of its own that is not published with its code.
 
     Parameters are those of :class:`ChoiceTask`.
     """

@@ -20,9 +20,11 @@ class QaSquad(Task):
     - Source: SQuAD v1.1 (Rajpurkar et al. 2016, arXiv:1606.05250), packed among distractors as in arXiv:2504.17768.
     - Metric: token F1 with SQuAD's normalisation, maximum over references (``match: exact`` for exact match).
     - Chance: 0 for one who has not read the documents.
-    - Isolates: reading one short passage, found by its number, among others on the same subjects.
+    - Isolates: reading one short passage, found by its number, among others.
     - Length: distractor paragraphs grow in number; the questions stay the same.
-    - Departures: F1 is SQuAD's own, over bags of words; the study's code compares sets and drops more small words.
+    - Departures: F1 is SQuAD's own, over bags of words; the study's code compares sets and drops more small words. The
+      study takes the development set of SQuAD 2.0, as RULER does, without its questions that have no answer. Documents
+      bear their titles here.
 
     Parameters
     ----------

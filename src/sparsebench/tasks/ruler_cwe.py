@@ -6,14 +6,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate, islice
+from itertools import accumulate, chain, islice
 from typing import Any, Literal
 
 from sparsebench.errors import UserError
+from sparsebench.tasks.answers import first_paragraph
 from sparsebench.tasks.base import Positive, Sample, Score, Task
 from sparsebench.tasks.draw import Draw, belongs
 from sparsebench.tasks.recall import iou, recall
-from sparsebench.tasks.vocabulary import vocabulary
+from sparsebench.tasks.vocabulary import listed_words, vocabulary
 from sparsebench.tasks.window import Window, too_short
 
 _BATCH = 512
@@ -44,12 +45,14 @@ class RulerCwe(Task):
 
     - Source: RULER (arXiv:2404.06654), section 3 "Aggregation" (CWE); word lists and wording are this project's.
     - Metric: recall, the share of the common words that occur in the answer, as RULER has it; ``match: iou`` is the
-      study's intersection over union (arXiv:2504.17768), where more words cost.
+      study's intersection over union (arXiv:2504.17768), where more words cost: it reads the first paragraph, where
+      the study has numbered lines in tags.
     - Chance: 0 for one who has not read the list.
     - Isolates: aggregation; every part of the context matters a little.
     - Length: the frequencies stay, the number of different rare words grows.
     - Departures: the worked example is short, where RULER shows a whole list of 40 words and a numbered answer; below
-      4,096 tokens RULER lowers its frequencies to 6 and 1, which are parameters here.
+      4,096 tokens RULER lowers its frequencies to 6 and 1, which are parameters here. A list of more than about 1,000
+      different words (beyond 16K tokens) has made-up ones among them; RULER's are all of a dictionary.
 
     Parameters
     ----------
@@ -95,21 +98,16 @@ class RulerCwe(Task):
             common = tuple(islice(stream, self.common))
             if belongs(draw, " ".join(sorted(common))):
                 break
-        entries = list(common) * self.freq_common
-        # An entry costs at least three tokens (digit, full stop, word), so these are more than enough.
-        most = len(entries) + max(0, room) // 3
-        number_tok = _numbers_tok(window, most)
-        spent = self.freq_common * sum(window.measure([f" {word}" for word in common]))
-        if spent + number_tok[len(entries) - 1] > room:
-            raise too_short(self.name, window, window.length_tok + spent + number_tok[len(entries) - 1] - room)
-        for word, size in _sized(window, stream):
-            repeats = 0
-            while repeats < self.freq_rare and spent + size + number_tok[len(entries)] <= room:
-                entries.append(word)
-                spent += size
-                repeats += 1
-            if repeats < self.freq_rare:
-                break
+        entries = self._entries(window, room, common, stream)
+        used = list(dict.fromkeys(entries))
+        if not set(used) <= set(listed_words()):
+            # Common words are as likely to be made-up ones as the others are: else the kind of word would tell them.
+            while True:
+                draw.shuffle(used)
+                common = tuple(used[: self.common])
+                if belongs(draw, " ".join(sorted(common))):
+                    break
+            entries = self._entries(window, room, common, chain(used[self.common :], stream))
         draw.shuffle(entries)
         context, evidence, wanted = [], [], set(common)
         length = len(head)
@@ -129,12 +127,34 @@ class RulerCwe(Task):
             perfect=perfect,
         )
 
+    def _entries(self, window: Window, room: int, common: Sequence[str], others: Iterator[str]) -> list[str]:
+        """The words of the list, not yet shuffled, as many as fit into ``room`` tokens with their numbers."""
+        entries = list(common) * self.freq_common
+        # An entry costs at least three tokens (digit, full stop, word), so these are more than enough.
+        most = len(entries) + max(0, room) // 3
+        number_tok = _numbers_tok(window, most)
+        spent = self.freq_common * sum(window.measure([f" {word}" for word in common]))
+        if spent + number_tok[len(entries) - 1] > room:
+            raise too_short(self.name, window, window.length_tok + spent + number_tok[len(entries) - 1] - room)
+        for word, size in _sized(window, others):
+            repeats = 0
+            while repeats < self.freq_rare and spent + size + number_tok[len(entries)] <= room:
+                entries.append(word)
+                spent += size
+                repeats += 1
+            if repeats < self.freq_rare:
+                break
+        return entries
+
     def metric_name(self) -> str:
         """``recall`` or ``iou``."""
         return self.match
 
     def score(self, prediction: str, answers: Sequence[str], meta: Mapping[str, Any]) -> Score:
-        """Recall, or intersection over union with all words of four letters or more; parsing fails if there is none."""
-        listed = _WORD.findall(prediction.lower())
+        """Recall, or intersection over union with the words of four letters or more in the first paragraph.
+
+        Parsing fails if there is no such word.
+        """
+        listed = _WORD.findall(first_paragraph(prediction).lower())
         value = recall(prediction, answers) if self.match == "recall" else iou(listed, answers)
-        return Score(value, parse_failed=not listed)
+        return Score(value, parse_failed=not _WORD.search(prediction))

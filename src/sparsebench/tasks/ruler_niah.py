@@ -24,12 +24,14 @@ class RulerNiah(Task):
 
     - Source: RULER (arXiv:2404.06654), section 3 "Retrieval" and appendix B; wording and word lists are this project's.
     - Metric: recall, the share of gold values that occur in the answer.
-    - Chance: 0; a value cannot be guessed (10^7 numbers, 2^128 codes, 10^5 word pairs).
+    - Chance: 0; a value cannot be guessed (4.5 x 10^6 numbers, 2^127 codes, 54,000 word pairs: a half of all, the other
+      is for training).
     - Isolates: exact retrieval by key. ``needles`` haystacks add interference: only the key tells needles apart.
     - Length: the haystack grows, the question stays; evidence depth is uniform.
     - Departures: hex codes have 4 x 8 digits, where RULER has UUIDs and the study (arXiv:2504.17768: ``haystack:
-      needles, keys: 4, queries: 4``) letters too; prose is made up, where RULER has essays; values may come in any
-      order, as in RULER, where the study wants each beside its key.
+      needles, keys: 4, queries: 4``) letters too; word pairs are of fewer words than RULER's, so that those of
+      ``needles`` share more of them; prose is made up, where RULER has essays; values may come in any order, as in
+      RULER, where the study wants each beside its key.
 
     Parameters
     ----------

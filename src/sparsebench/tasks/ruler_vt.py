@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from sparsebench.tasks.answers import first_paragraph
 from sparsebench.tasks.base import Count, Sample, Score, Task
 from sparsebench.tasks.draw import Draw, belongs
 from sparsebench.tasks.haystack import hide, noise, prose
@@ -36,7 +37,9 @@ class RulerVt(Task):
     - Isolates: tracing through several scattered statements, each of which is needed.
     - Length: the haystack grows, chains and hops stay; the chain's statements are spread evenly.
     - Departures: the worked example has two variables, where RULER's is a prompt of 500 tokens with as many chains and
-      hops as are asked for. A chain stands in its order, as in RULER (the study shuffles it).
+      hops as are asked for. A chain stands in its order, and the question tells how many variables to name, both as in
+      RULER; the study shuffles the chain and does not tell. ``iou`` reads the first paragraph, the study what stands in
+      tags.
 
     Parameters
     ----------
@@ -117,10 +120,15 @@ class RulerVt(Task):
         return self.match
 
     def score(self, prediction: str, answers: Sequence[str], meta: Mapping[str, Any]) -> Score:
-        """Recall, or intersection over union with all words of five letters; parsing fails if there is none."""
-        named = _NAME.findall(prediction.upper())
+        """Recall, or intersection over union with the names in the first paragraph.
+
+        Names are words of five capital letters there, or of five letters where none is in capitals. Parsing fails if
+        the answer holds none.
+        """
+        said = first_paragraph(prediction)
+        named = _NAME.findall(said) or _NAME.findall(said.upper())
         value = recall(prediction, answers) if self.match == "recall" else iou(named, answers)
-        return Score(value, parse_failed=not named)
+        return Score(value, parse_failed=not _NAME.search(prediction.upper()))
 
     def guess(self, draw: Random, sample: Sample) -> str:
         """Random names, as many as are asked for."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import comb
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 from sparsebench.tasks.base import Positive, Sample, Score, Task
 from sparsebench.tasks.draw import Draw
@@ -23,8 +23,10 @@ class StoryFiltering(Task):
     - Source: the study (arXiv:2504.17768), story filtering; story, templates and words are this project's.
     - Metric: intersection over union of the listed and the true chapters.
     - Chance: that of random chapters, as many as are asked for: about 0.3 at 1K, falling as 1 / length.
-    - Isolates: going through the whole context and noticing what is absent.
+    - Isolates: going through the whole context for what is told of few chapters.
     - Length: chapters grow in number; those without a purchase stay as many.
+    - Departures: those of :mod:`sparsebench.tasks.story`. A chapter without a purchase tells of an item that was looked
+      at and left, which can be searched for; the study's tell nothing, as those of ``story_absence``.
 
     Parameters
     ----------
@@ -39,6 +41,7 @@ class StoryFiltering(Task):
     chance = 0.3
     minimum_tok = 1024
     source = "The Sparse Frontier, arXiv:2504.17768"
+    looks: ClassVar[bool] = True
 
     empty: Positive = 3
     answer_prefix: str = "The {n} chapters in which {who} bought nothing are chapters"
@@ -58,7 +61,7 @@ class StoryFiltering(Task):
         chapters, left = tell(self.name, window, room, story.chapters(), self.empty + 1)
         chosen = sorted(spread(draw.depths(self.empty), len(chapters)))
         for i in chosen:
-            changed = story.without_purchase(chapters[i])
+            changed = story.without_purchase(chapters[i], self.looks)
             left += window.count(chapters[i].text) - window.count(changed.text)
             chapters[i] = changed
         answers = tuple(str(chapters[i].number) for i in chosen)

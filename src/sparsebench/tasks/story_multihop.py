@@ -29,6 +29,8 @@ class StoryMultihop(Task):
     - Chance: 0 for one who has not read the story.
     - Isolates: finding a passage by its item, then searching backwards over chapters without a purchase.
     - Length: chapters grow in number; the distance between the two purchases stays short.
+    - Departures: those of :mod:`sparsebench.tasks.story`. The item may stand in a line of more words, and no answer is
+      a wrong one; the study's code wants the item alone, and leaves samples without an answer out of the mean.
 
     Parameters
     ----------

@@ -46,6 +46,8 @@ class StoryRetrieval(Task):
     - Chance: 0; names and items are made up.
     - Isolates: finding several facts by chapter number in fluent text without a marked needle.
     - Length: chapters grow in number, each with towns, people and items of its own; the questions stay as many.
+    - Departures: those of :mod:`sparsebench.tasks.story`. The answer may stand in a line of more words; the study's
+      code wants it alone.
 
     Parameters
     ----------
