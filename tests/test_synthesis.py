@@ -17,6 +17,7 @@ from sparsebench.spec import TaskSpec
 from sparsebench.synthesis import synthesise
 from sparsebench.tables import SAMPLES
 from sparsebench.tasks.draw import Draw
+from sparsebench.tasks.registry import task_classes
 from sparsebench.tasks.window import Window
 
 SETTINGS = [
@@ -82,6 +83,16 @@ def test_what_a_sample_depends_on(tokenizer_dir: Path) -> None:
     assert first({"keys": 1, "haystack": "prose"}) == base, "a default written out changes nothing"
     others = [first({"keys": 2}), first({}, seed=8), first({}, tokenizer="other"), first({}, length=1025)]
     assert len({base, *others}) == 5
+
+
+def test_what_is_scored_changes_no_sample(tokenizer_dir: Path) -> None:
+    for name in (name for name, cls in task_classes().items() if cls.scoring):
+        params = {"corpus": "shipped"} if name.startswith("qa_") else {}
+        match = "exact" if name.startswith("qa_") else "iou"
+        tables = [
+            synthesise(spec(name, params | more, 2), "tiny", tokenizer_dir, 8192) for more in ({}, {"match": match})
+        ]
+        assert tables[0].equals(tables[1])
 
 
 def test_samples_of_a_task_differ(tokenizer_dir: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,9 @@ def sample_digest(prompt_ids: Sequence[int], max_new_tok: int, stop: Sequence[st
 
 
 def draw_of(task: Task, seed: int, index: int, tokenizer: str, length_tok: int) -> Draw:
-    """The randomness of sample ``index``; parameters left at their default and parameters set to it are the same."""
-    params = json.dumps(asdict(task), sort_keys=True)  # type: ignore[call-overload]
+    """The randomness of sample ``index``: of a parameter at its default, written out or not, and of any of scoring."""
+    defaults = {field.name: field.default for field in fields(task) if field.name in task.scoring}  # type: ignore[arg-type]
+    params = json.dumps(asdict(task) | defaults, sort_keys=True)  # type: ignore[call-overload]
     series = f"{task.name}\0{params}\0{seed}"
     return Draw(stable_seed(series, index, tokenizer, length_tok), index, series)
 

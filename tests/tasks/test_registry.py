@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import sparsebench.tasks as package
 from sparsebench.errors import UserError
 from sparsebench.spec import TaskSpec
+from sparsebench.tasks.base import Task
 from sparsebench.tasks.registry import load_task, task_classes
 from sparsebench.tasks.ruler_niah import RulerNiah
 
@@ -27,6 +29,12 @@ def test_every_task_is_in_the_file_of_its_name() -> None:
 def test_every_docstring_says_what_a_reader_needs(cls: type) -> None:
     for word in ("- Source:", "- Metric:", "- Chance:", "- Isolates:", "- Length:"):
         assert word in (cls.__doc__ or ""), f"{cls.__name__} lacks {word}"
+
+
+@pytest.mark.parametrize("cls", task_classes().values(), ids=task_classes())
+def test_parameters_of_scoring_have_defaults(cls: type[Task]) -> None:
+    defaults = {field.name: field.default for field in fields(cls)}  # type: ignore[arg-type]
+    assert all(defaults.get(name, MISSING) is not MISSING for name in cls.scoring)
 
 
 def test_parameters_are_read() -> None:

@@ -80,6 +80,18 @@ def test_a_parameter_of_a_method_touches_its_cells_alone(study: Study) -> None:
     assert jobs(study.run("--dry-run"))["infer_cell"] == 1
 
 
+def test_another_way_of_scoring_finds_all_rows(study: Study) -> None:
+    study.config["tasks"]["niah"] = {"task": "ruler_vt", "params": {"hops": 1}, "lengths": [512]}
+    study.config["prefill"] = {}
+    done = DENSE.replace("384", "512")
+    study.run(done)
+    assert study.rows(length=512) == (ROWS, 0)
+    study.config["tasks"]["niah"]["params"]["match"] = "iou"
+    assert jobs(study.run("--dry-run"))["score_cell"] == 1
+    study.run(done)
+    assert study.rows(length=512) == (0, ROWS)
+
+
 def test_another_seed_makes_other_samples(study: Study) -> None:
     study.config["seed"] = 1
     planned = jobs(study.run("--dry-run"))

@@ -70,7 +70,8 @@ class Task(ABC):
 
     Class attributes: ``name`` (as in the config), ``metric`` (its name), ``chance`` (score of a guesser who knows the
     format but not the context, at the shortest length if samples differ), ``minimum_tok`` (shortest length at default
-    parameters, tokens of a common tokenizer), ``source`` (where the task is published).
+    parameters, tokens of a common tokenizer), ``source`` (where the task is published), ``scoring`` (parameters that
+    :meth:`score` alone looks at: whatever they are, the samples are the same).
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -80,6 +81,7 @@ class Task(ABC):
     chance: ClassVar[float] = 0.0
     minimum_tok: ClassVar[int]
     source: ClassVar[str]
+    scoring: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def synthesise(self, draw: Draw, window: Window) -> Sample:

@@ -42,6 +42,7 @@ class QaSquad(Task):
     metric = "token_f1"
     minimum_tok = 1024
     source = "SQuAD v1.1, arXiv:1606.05250"
+    scoring = ("match",)
 
     corpus: str = "results/corpora/squad.json"
     shortest_tok: Positive = 1024

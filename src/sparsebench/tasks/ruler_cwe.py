@@ -72,6 +72,7 @@ class RulerCwe(Task):
     metric = "recall"
     minimum_tok = 2048
     source = "RULER, arXiv:2404.06654"
+    scoring = ("match",)
 
     common: Positive = 10
     freq_common: Positive = 30

@@ -61,6 +61,7 @@ class RulerVt(Task):
     metric = "recall"
     minimum_tok = 512
     source = "RULER, arXiv:2404.06654"
+    scoring = ("match",)
 
     chains: Annotated[int, Field(ge=1, le=10_000)] = 1  # more have no values of five digits left
     hops: Count = 4
