@@ -28,7 +28,7 @@ def test_the_studys_settings_are_parameters_of_its_nine_tasks(tokenizer_dir: Pat
     tasks = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])["tasks"]
     assert len(tasks) == 9
     for name, entry in tasks.items():
-        spec = TaskSpec(label=name, task=name, samples=1, seed=1, **(entry or {}))
+        spec = TaskSpec(label=name, samples=1, seed=1, **{"task": name} | (entry or {}))
         if not load_task(spec).files():
             synthesise(spec, "tiny", tokenizer_dir, 8192)
 
