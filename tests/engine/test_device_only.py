@@ -63,9 +63,11 @@ class NoHost(TorchDispatchMode):
 
 @pytest.fixture(scope="module", autouse=True)
 def device() -> None:
-    module = _DummyBackendModule()
-    module.is_available = lambda: False  # type: ignore[method-assign]  # nothing can be computed on it
-    _setup_privateuseone_for_python_backend(DEVICE, module)
+    """Once a process, where it stays."""
+    if torch._C._get_privateuse1_backend_name() != DEVICE:
+        module = _DummyBackendModule()
+        module.is_available = lambda: False  # type: ignore[method-assign]  # nothing can be computed on it
+        _setup_privateuseone_for_python_backend(DEVICE, module)
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ from sparsebench.engine.ranks import ALONE, Ranks
 from sparsebench.engine.rows import Answer, DecodeSetting, Job, PrefillSetting, Question
 from sparsebench.errors import UserError
 from sparsebench.models.info import describe_folder, read_info, write_info
+from sparsebench.spec import CellSpec
 from sparsebench.tables import write_table
 
 from .families import FAMILIES, WINDOW, make_model
@@ -175,13 +176,17 @@ def test_when_a_rank_dies_the_job_ends_and_says_so(model_dir, tmp_path) -> None:
     assert not multiprocessing.active_children()
 
 
+def _infer(cell: CellSpec, model_dir: Path, folder: Path) -> list[str]:
+    command = [sys.executable, "-X", "faulthandler", "-m", "sparsebench", "infer", "--cell", cell.model_dump_json()]
+    command += ["--model", str(model_dir / "model.json"), "--samples", str(folder / "samples.arrow")]
+    return [*command, "--journal", str(folder / "cell.jsonl"), "--output", str(folder / "out.arrow")]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["cancelled", "killed"])
 def test_when_the_job_is_ended_no_rank_is_left(model_dir, tmp_path, number) -> None:
     write_table(_samples(40, max_new_tok=150), tmp_path / "samples.arrow", {})
     cell = _cell(40, _sweep("oracle", 0.5), ranks=2, batch_rows=2)
-    command = [sys.executable, "-X", "faulthandler", "-m", "sparsebench", "infer", "--cell", cell.model_dump_json()]
-    command += ["--model", str(model_dir / "model.json"), "--samples", str(tmp_path / "samples.arrow")]
-    command += ["--journal", str(tmp_path / "cell.jsonl"), "--output", str(tmp_path / "out.arrow")]
+    command = _infer(cell, model_dir, tmp_path)
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as job:
         assert job.stderr is not None
         for line in job.stderr:
@@ -195,8 +200,22 @@ def test_when_the_job_is_ended_no_rank_is_left(model_dir, tmp_path, number) -> N
         said = job.stderr.read()
         assert job.wait(timeout=300) == (128 + number if number == signal.SIGTERM else -number), said
         assert not psutil.wait_procs(family, timeout=300)[1]
+    assert (tmp_path / "cell.jsonl.lock").exists() == (number == signal.SIGKILL)
     assert len((tmp_path / "cell.jsonl").read_text().splitlines()) >= 2
     assert not (tmp_path / "out.arrow").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["cancelled", "ctrl-c"])
+def test_when_all_are_told_to_end_while_ranks_start_the_journal_is_free(model_dir, tmp_path, number, code) -> None:
+    write_table(_samples(2), tmp_path / "samples.arrow", {})
+    command = _infer(_cell(2, _sweep("oracle", 0.5), ranks=2), model_dir, tmp_path)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as job:
+        while not any("spawn_main" in " ".join(p.cmdline()) for p in psutil.Process(job.pid).children()):
+            assert job.poll() is None
+        os.killpg(job.pid, number)
+        said = job.stderr.read()
+        assert job.wait(timeout=300) == code, said
+    assert not (tmp_path / "cell.jsonl.lock").exists()
 
 
 def test_a_number_of_gpus_that_heads_cannot_be_shared_among_is_told_before_loading(model_dir, tmp_path) -> None:

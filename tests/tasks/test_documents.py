@@ -29,13 +29,16 @@ def _question(prompt: str) -> Question:
 def test_related_distractors_come_before_others(tokenizer_dir: Path, length: int) -> None:
     task = RulerQa(form="hotpotqa", corpus="shipped", shortest_tok=1024)
     window = Window(load_tokenizer(tokenizer_dir), length)
-    others = 0
+    others, first = 0, 0
     for index in range(20):
         prompt = task.synthesise(draw_of(task, 5, index, "tiny", length), window).user
         question = _question(prompt)
-        said = set(re.findall(r"^Document \d+: (.*)$", prompt, re.M))
+        titles = re.findall(r"^Document \d+: (.*)$", prompt, re.M)
+        said = set(titles)
         own, related = _titles(question.documents), _titles(question.related)
         assert own <= said and said & related
         others += len(said - own - related)
         assert related <= said or said <= own | related
+        first += set(titles[: len(related)]) <= own | related
     assert (others > 0) == (length == 8192)
+    assert length < 8192 or not first  # taken first, not standing first

@@ -33,8 +33,12 @@ def test_a_program_that_fails_gives_nothing(program: str) -> None:
 
 @pytest.mark.parametrize("wall", [None, 0.5])
 def test_an_endless_loop_ends_by_either_limit(wall: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[int] = []
+    kill = os.killpg
+    monkeypatch.setattr(os, "killpg", lambda group, number: (killed.append(group), kill(group, number)))
     monkeypatch.setattr(sandbox, "_WALL_S", wall)  # none at all, or one that comes before that of CPU time
     assert sandbox.run("while True:\n    pass") is None
+    assert len(killed) == (wall is not None)
 
 
 def test_memory_has_a_limit() -> None:

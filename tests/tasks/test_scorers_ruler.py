@@ -149,6 +149,8 @@ def test_ruler_vt_as_the_study_scores_it(case: Case) -> None:
         ("1. 2. 3.", 0, FAILED),
         ("violín, lantern", 1 / 5),
         ("1. lantern\n2. violin\n3. harbor\n4. meadow\n\nThese words occur most often.", 1),
+        ("\n\n1. lantern\n\n2. violin\n \n3. harbor\n\n4. meadow\n\nMost often.", 1),
+        (" **\n\nlantern, violin, harbor, meadow\n", 1),
     ],
 )
 def test_ruler_cwe_as_the_study_scores_it(case: Case) -> None:

@@ -76,10 +76,10 @@ def _infer(given: argparse.Namespace) -> None:
     cell = given.cell.model_copy(update=given.room.model_dump(exclude_unset=True) if given.room else {})
     try:
         table = infer_cell(cell, given.model.parent, samples, given.journal)
-    except SystemExit as end:
-        if cell.ranks > 1:  # taking torch's process group down while other ranks are in it may abort this one
+    except (SystemExit, KeyboardInterrupt) as end:
+        if cell.ranks > 1:  # see engine.launch.started
             sys.stderr.flush()
-            os._exit(int(end.code or 0))
+            os._exit(int(end.code or 0) if isinstance(end, SystemExit) else 128 + signal.SIGINT)
         raise
     write_table(table, given.output, stamp(cell=cell.model_dump_json(), device=device_name()))
 

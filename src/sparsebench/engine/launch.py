@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -34,12 +35,17 @@ log = logging.getLogger("sparsebench")
 
 HOST = "127.0.0.1"  # one node
 PATIENCE = timedelta(hours=2)  # of a rank for another that reads its weights from a slow disk; death is told otherwise
+TO_END = (signal.SIGTERM, signal.SIGINT)
 UNWIND_S = 30  # from a rank's end to the job's own
 
 
 @contextmanager
 def started(cell: CellSpec, info: ModelInfo, longest_tok: int) -> Iterator[Worker]:
-    """The cell's worker, on ``cell.ranks`` processes; they end with the context."""
+    """The cell's worker, on ``cell.ranks`` processes; they end with the context.
+
+    Told to end (``SystemExit``, ``KeyboardInterrupt``), the other ranks are left as they are and end with this process,
+    which must then leave by ``os._exit``: at a usual exit Python would wait for them.
+    """
     if cell.ranks == 1:
         yield Worker(cell, info, longest_tok)
         return
@@ -54,8 +60,14 @@ def started(cell: CellSpec, info: ModelInfo, longest_tok: int) -> Iterator[Worke
     ended = threading.Event()
     told_to_end = False
     try:
-        for process in others:
-            process.start()
+        # Sent to all processes of a job, and ranks ignore both as soon as they can: none is to die of one before.
+        resource_tracker.ensure_running()  # which lets signals through again when it starts
+        signal.pthread_sigmask(signal.SIG_BLOCK, TO_END)
+        try:
+            for process in others:
+                process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, TO_END)
         threading.Thread(target=_watch, args=(others, ended), daemon=True).start()
         worker = Worker(cell, info, longest_tok, _joined(0, cell.ranks, store))
         log.info("the model is split over %d processes", cell.ranks)
@@ -64,7 +76,7 @@ def started(cell: CellSpec, info: ModelInfo, longest_tok: int) -> Iterator[Worke
         ended.set()
         for process in others:
             process.join()
-    except SystemExit:
+    except (SystemExit, KeyboardInterrupt):
         told_to_end = True
         raise
     except RuntimeError as error:  # what a collective raises when its other end is gone
@@ -77,7 +89,7 @@ def started(cell: CellSpec, info: ModelInfo, longest_tok: int) -> Iterator[Worke
         ) from error
     finally:
         ended.set()
-        if not told_to_end:  # else the process leaves by itself, and the others with it: see _end_with
+        if not told_to_end:  # a process group taken down while others are in it may abort the process
             for process in others:
                 if process.is_alive():
                     process.kill()
@@ -119,8 +131,8 @@ def _follow(rank: int, port: int, cell: CellSpec, info: ModelInfo, longest_tok: 
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)  # sent to all processes of a job; rank 0 decides
+    for number in TO_END:
+        signal.signal(number, signal.SIG_IGN)  # rank 0 decides
     logging.basicConfig(level=logging.WARNING, format=f"%(asctime)s rank {rank}: %(message)s", datefmt="%H:%M:%S")
     store = dist.TCPStore(HOST, port, cell.ranks, is_master=False, timeout=PATIENCE)
     try:

@@ -59,8 +59,8 @@ class FlexPrefill(PrefillMethod):
         "Columns and diagonals are ranked and covered by block; the authors cover tokens, then divide by 128.",
         "The rank enters the coverage with a slope of 0.001, so that heads whose coverage is all but 1 still grow.",
         "Where the budget cannot pay the first key block for all query blocks, the last query blocks get it first.",
-        "No least number of tokens per head, and no dense attention for short prompts; the authors' code has both, the "
-        "former in query-aware heads too, as best columns and diagonals.",
+        "No least number of tokens per head, and no dense attention for short prompts; the authors' code has both. Its "
+        "query-aware heads get their least number as best columns and diagonals.",
         "Default block of 64 instead of 128, to serve short prompts.",
         "The last prompt token is processed in decode mode, so the last queries end one token before the prompt's end.",
     )

@@ -55,7 +55,7 @@ class Quest(DecodeMethod):
         "All layers are sparse; the authors leave the first two dense.",
         "Pages cover the prompt alone and generated tokens are always read; the authors page them too.",
         "The prompt's last page is always read, and no least number of pages; the authors' evaluation reads 3 or more.",
-        "Pages 87 nats or more below the best of every query head of a group all count 0 and go by position.",
+        "Pages some 90 nats below the best for all query heads of a group count 0 each and go by position.",
     )
 
     def __post_init__(self) -> None:

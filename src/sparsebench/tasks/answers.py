@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 
 _LABEL = re.compile(r"^\s*(?:final\s+)?answers?\s*(?:is|are)?\s*[:：]\s*", re.IGNORECASE)
 
+_BREAK = re.compile(r"\n[^\S\n]*\n\s*(?!\s|\d+[.)]|[-*•])")
+
 
 def _lines(text: str) -> Iterator[str]:
     for line in text.splitlines():
@@ -24,8 +26,10 @@ def first_line(text: str) -> str:
 
 
 def first_paragraph(text: str) -> str:
-    """What stands before the first blank line that follows a word."""
-    return re.split(r"\n[^\S\n]*\n", text.lstrip(), maxsplit=1)[0]
+    """What stands before the first blank line that follows a word, unless an item of a list comes after it."""
+    word = re.search(r"\w", text)
+    end = _BREAK.search(text, word.start()) if word else None
+    return text[: end.start()] if end else text
 
 
 def normalise(text: str) -> str:

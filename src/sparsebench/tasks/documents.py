@@ -143,4 +143,7 @@ def _distractors(
         others.append(document)
         counts.append(size)
         room -= size
+    if related:  # they were taken first, and must not all stand first
+        order = draw.sample(range(len(others)), len(others))
+        others, counts = [others[i] for i in order], [counts[i] for i in order]
     return others, counts

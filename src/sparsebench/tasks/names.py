@@ -23,7 +23,7 @@ PEOPLE = _parts(
     "ba do fi ga ko la mi no pa ri so ta vu ze",
     "bel dan fra go kim lia mar nika ra sten tus vin xa zo",
 )
-# Words of names of two, none of which is a name of one.
+# Parts of two-word names, no word of which is a one-word name.
 _STARTS = "Ab Ber Ced Dor Eb Fir Gos Hart Ib Jun Lum Mil Nub Ost Pin Rud Sil Tam Ut Wil"
 _MIDDLES = "a e ef i im o ol u ur"
 DOUBLE_PLACES = _parts(_STARTS, _MIDDLES, "beck brook croft dell field ford gate hill mere ridge stead water")
@@ -34,7 +34,7 @@ def _names(single: tuple[tuple[str, ...], ...], double: tuple[tuple[str, ...], .
     seen: set[str] = set()
     most = prod(len(part) for part in single)
     while True:
-        # Names run short, and half of them belong to other draws: then those of two words follow.
+        # One-word names run out, as half of them belong to other draws; then names of two words follow.
         words = [single] if len(seen) <= most // 4 else [double, double]
         name = " ".join("".join(draw.choice(part) for part in word) for word in words)
         if name not in seen and belongs(draw, name):

@@ -17,7 +17,7 @@ class QaToefl(ChoiceTask):
     - Source: TOEFL listening comprehension (Tseng et al. 2016, arXiv:1608.06378), packed among distractors as in
       arXiv:2504.17768.
     - Metric: exact match of the set of chosen letters; ``(accuracy - chance) / (1 - chance)`` corrects for chance.
-    - Chance: 0.25 with one right option of four or three, 1/6 with two; 0.24 over the corpus.
+    - Chance: 0.25 with one or three right options of four, 1/6 with two; 0.24 over the corpus.
     - Isolates: understanding of a passage (about 1K tokens of speech), found by its number.
     - Length: distractor transcripts grow in number; the questions stay the same.
     - Departures: the question says how many options are right, as the test itself does; the study's does not.

@@ -52,7 +52,8 @@ class RulerCwe(Task):
     - Length: the frequencies stay, the number of different rare words grows.
     - Departures: the worked example is short, where RULER shows a whole list of 40 words and a numbered answer; below
       4,096 tokens RULER lowers its frequencies to 6 and 1, which are parameters here. A list of more than about 1,000
-      different words (beyond 16K tokens) has made-up ones among them; RULER's are all of a dictionary.
+      different words (from about 16K tokens on, at the default frequencies) has made-up ones among them; RULER's are
+      all of a dictionary.
 
     Parameters
     ----------

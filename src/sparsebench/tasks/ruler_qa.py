@@ -22,8 +22,8 @@ class RulerQa(Task):
     - Metric: RULER's partial match, 1 if any reference occurs in the answer.
     - Chance: 0 for one who has not read the documents (yes/no questions of HotpotQA: up to 0.5).
     - Isolates: finding by content and reading; with HotpotQA, joining two documents.
-    - Length: distractor documents grow in number; the questions stay the same. As in RULER the first are those most
-      like the question's own: other paragraphs of the article (SQuAD), the distractors that HotpotQA gives it.
+    - Length: distractor documents grow in number; the questions stay the same. As in RULER those most like the
+      question's own are taken before others: paragraphs of the same article (SQuAD), HotpotQA's own distractors.
     - Departures: ``squad`` as fetched is the development set of SQuAD 1.1, whose questions all have answers; RULER
       takes that of SQuAD 2.0 and leaves out those without. Documents bear their titles here with both corpora, and the
       instruction stands once more in one line instead of whole.

@@ -2,8 +2,9 @@
 
 Departures from the study's stories (arXiv:2504.17768 and its code): a chapter has six sentences, about 110 tokens,
 where theirs have ten or more; towns and people come up once, where theirs are unique in pairs; items are two words of
-long lists, where theirs are three of short ones and many are alike; what is sold was never bought, where theirs was in
-half of the chapters; nobody who is met sells. All of it but the first leaves less to be mistaken for the answer.
+long lists, where theirs are three of short ones and many are alike; items sold were never bought, where half of their
+chapters sell one bought earlier; nobody who is met sells. All of it but the first leaves less to be mistaken for the
+answer.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from sparsebench.tasks.story_filtering import StoryFiltering
 
 @dataclass(frozen=True)
 class StoryAbsence(StoryFiltering):
-    """List the chapters without a purchase, which nothing in them tells.
+    """List the chapters without a purchase; nothing in them says so.
 
     - Source: the study (arXiv:2504.17768), story filtering; story, templates and words are this project's.
     - Metric: intersection over union of the listed and the true chapters.
