@@ -28,7 +28,10 @@ def sample_digest(prompt_ids: Sequence[int], max_new_tok: int, stop: Sequence[st
 
 
 def draw_of(task: Task, seed: int, index: int, tokenizer: str, length_tok: int) -> Draw:
-    """The randomness of sample ``index``: of a parameter at its default, written out or not, and of any of scoring."""
+    """The randomness of sample ``index``.
+
+    A parameter left at its default and one set to it give the same, and so do all values of a parameter of scoring.
+    """
     defaults = {field.name: field.default for field in fields(task) if field.name in task.scoring}  # type: ignore[arg-type]
     params = json.dumps(asdict(task) | defaults, sort_keys=True)  # type: ignore[call-overload]
     series = f"{task.name}\0{params}\0{seed}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -205,13 +206,23 @@ def test_when_the_job_is_ended_no_rank_is_left(model_dir, tmp_path, number) -> N
     assert not (tmp_path / "out.arrow").exists()
 
 
+def _ranks_of(job: int) -> list[psutil.Process]:
+    found = []
+    for child in psutil.Process(job).children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # ended since
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["cancelled", "ctrl-c"])
 def test_when_all_are_told_to_end_while_ranks_start_the_journal_is_free(model_dir, tmp_path, number, code) -> None:
     write_table(_samples(2), tmp_path / "samples.arrow", {})
     command = _infer(_cell(2, _sweep("oracle", 0.5), ranks=2), model_dir, tmp_path)
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as job:
-        while not any("spawn_main" in " ".join(p.cmdline()) for p in psutil.Process(job.pid).children()):
+        while not _ranks_of(job.pid):
             assert job.poll() is None
+            time.sleep(0.01)
         os.killpg(job.pid, number)
         said = job.stderr.read()
         assert job.wait(timeout=300) == code, said
